@@ -1,0 +1,61 @@
+"""`statelog get`: one row, from the worker that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.asking import Table, View, asking, simple_fields, table_or_first
+from pipeline.cli.options import Run
+from pipeline.cli.output import Output
+from pipeline.errors import PipelineError
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="the row's key; of the IoT tables: the device id")]
+
+
+def get(run: Run, key: Key, table: Table = None, view: View = None) -> None:
+    """Show one row, and who says so: its owner, the position it has folded to, and how far that is behind."""
+    import msgspec
+
+    with asking(run) as (client, topology):
+        name = table_or_first(topology, table)
+        row = client.get(name, key, view=view)
+    if row is None:
+        raise PipelineError(f"{name} has no row {key}", hint="its owner answered; `statelog scan` lists what there is")
+    if run.output.as_json:
+        run.output.record(msgspec.to_builtins(row))
+        return
+    _show(run.output, row.value)
+    meta = row.meta
+    lag = "unknown" if meta.lag is None else f"{meta.lag.records:,} records, as of {meta.lag.age_s:.1f} s ago"
+    run.output.say("")
+    run.output.say(f"{meta.served_by} on {meta.owner}, partition {meta.partition} at {meta.position:,}; lag {lag}")
+
+
+def _show(output: Output, value: Any) -> None:
+    """Fields below each other; a field that maps names to records becomes a table of its own, a column each."""
+    output.record(simple_fields(value))
+    if not isinstance(value, Mapping):
+        return
+    for name, field in value.items():
+        if isinstance(field, dict) and field and all(isinstance(each, dict) for each in field.values()):
+            records = {str(each): _flat(record) for each, record in field.items()}
+            fields = dict.fromkeys(each for record in records.values() for each in record)
+            rows = [{name: each, **{title: record.get(each) for title, record in records.items()}} for each in fields]
+            output.say("")
+            output.table(rows, [name, *records])
+        elif isinstance(field, dict | list):
+            output.record({name: field})
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the fields of its records beside its own, as `last.value`."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,87 @@
+"""`statelog status`: every partition, who owns it and how far it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.asking import StageOption, asking
+from pipeline.cli.options import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.client import Client, PartitionRow
+
+COLUMNS = ("partition", "owner", "state", "position", "end", "rate", "eta_s", "digest", "stage")
+STYLES = {"active": "green", "restoring": "yellow", "stale": "red", "unreachable": "red", "unassigned": "red"}
+BAR_WIDTH = 24
+
+Watch = Annotated[bool, typer.Option("--watch", help="go on until interrupted")]
+Every = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="how often --watch looks")]
+
+
+def status(run: Run, watch: Watch = False, every: Every = 1.0, stage: StageOption = None) -> None:
+    """Show every partition: owner, state, position, end, rate and time left; bars for those being restored.
+
+    Positions are of the stage's source; of the changelogs while restoring. A digest is what `verify` gives.
+    """
+    with asking(run) as (client, _):
+        if not watch:
+            run.output.table([_fields(row) for row in client.status(stage)], COLUMNS)
+            return
+        try:
+            _watch(run, client, stage, every)
+        except KeyboardInterrupt:
+            return
+
+
+def _fields(row: PartitionRow) -> dict[str, Any]:
+    fields = {name: getattr(row, name) for name in COLUMNS}
+    return {name: round(value, 1) if isinstance(value, float) else value for name, value in fields.items()}
+
+
+def _watch(run: Run, client: Client, stage: str | None, every: float) -> None:
+    if run.output.as_json or not sys.stdout.isatty():
+        while True:
+            run.output.table([_fields(row) for row in client.status(stage)], COLUMNS)
+            time.sleep(every)
+    from rich.live import Live
+
+    with Live(_drawn(client.status(stage)), auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(_drawn(client.status(stage)), refresh=True)
+
+
+def _drawn(rows: list[PartitionRow]) -> Table:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("partition", "position", "end", "rate", "left"):
+        table.add_column(name, justify="right")
+    for name in ("state", "", "owner", "stage"):
+        table.add_column(name)
+    for row in rows:
+        restoring = row.state == "restoring"
+        table.add_row(
+            str(row.partition),
+            _count(row.position),
+            _count(row.end),
+            "-" if row.rate is None else f"{row.rate:,.0f}/s",
+            "-" if row.eta_s is None else f"{row.eta_s:,.0f} s",
+            Text(row.state, style=STYLES.get(row.state, "")),
+            ProgressBar(row.end or 0, row.position or 0, BAR_WIDTH) if restoring else "",
+            Text(row.owner or "-"),
+            Text(row.stage),
+        )
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"

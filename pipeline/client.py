@@ -1,0 +1,207 @@
+"""A typed client of the workers' queries.
+
+    with Client.connect(settings, topology) as client:
+        row = client.get("device-state", "press-07")
+        for item in client.scan("device-state", prefix="press-"):
+            ...
+
+It learns from Kafka which workers there are, goes to the owner first and to others when one is away, and asks again
+while partitions change hands. Errors: see `pipeline.query.asking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec.structs import replace
+
+from operators.topology import Topology
+from pipeline.log.api import Admin
+from pipeline.log.kafka import connect
+from pipeline.query.asking import Absent, Asker, NoWorkers, Refused, Unavailable
+from pipeline.query.discovery import GroupWorkers, KnownWorkers, Workers
+from pipeline.query.key_text import path_segment
+from pipeline.query.status import silent
+from pipeline.query.verifying import verify_everywhere
+from pipeline.query.wire import (
+    STATUS_PATH,
+    TABLES_ROOT,
+    VERIFY_PATH,
+    Item,
+    Lag,
+    Meta,
+    Page,
+    PartitionRow,
+    Row,
+    StatusReport,
+)
+from pipeline.settings import Settings
+
+__all__ = ["Client", "Item", "Lag", "Meta", "NoWorkers", "Page", "PartitionRow", "Refused", "Row", "Unavailable"]
+
+PATIENCE_S = 10.0
+PAGE_ROWS = 500
+
+
+class Client:
+    """Questions to a pipeline's workers. For one thread; close it, or use it in a `with`."""
+
+    def __init__(self, workers: Workers, *, patience_s: float = PATIENCE_S, admin: Admin | None = None) -> None:
+        """`patience_s` is how long a question is repeated while its partition changes hands or is restored.
+
+        An `admin` given is closed with the client.
+        """
+        self._workers = workers
+        self._admin = admin
+        self._asker = Asker(workers.doubt, patience_s)
+
+    @classmethod
+    def at(cls, *addresses: str, patience_s: float = PATIENCE_S) -> Client:
+        """A client of workers at known addresses (HOST:PORT); one is enough, it knows the others."""
+        return cls(KnownWorkers(*addresses), patience_s=patience_s)
+
+    @classmethod
+    def connect(cls, settings: Settings, topology: Topology, *, patience_s: float = PATIENCE_S) -> Client:
+        """A client that learns from the cluster which workers there are."""
+        admin = connect(settings).admin()
+        return cls(GroupWorkers(admin, topology, settings.prefix), patience_s=patience_s, admin=admin)
+
+    def close(self) -> None:
+        self._asker.close()
+        if self._admin is not None:
+            self._admin.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get(self, table: str, key: str, *, view: str | None = None) -> Row | None:
+        """One row; None when its owner says that there is none.
+
+        Raises Unavailable, Refused, Misconfigured (an unknown table, or a text that can be no key).
+        """
+        target = _target(f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}", view=view)
+        try:
+            return msgspec.json.decode(self._asker.ask(lambda: self._workers.of_table(table, key), target), type=Row)
+        except Absent:
+            return None
+
+    def pages(
+        self,
+        table: str,
+        prefix: str = "",
+        *,
+        after: str | None = None,
+        view: str | None = None,
+        page_rows: int = PAGE_ROWS,
+        incomplete_ok: bool = False,
+    ) -> Iterator[Page]:
+        """A table in key order over all partitions, a page at a time, each with what its owners say of it.
+
+        Every page is exact for the moment that its `meta` tells; rows that change between two pages may be in either
+        state. With `incomplete_ok`, partitions that cannot answer are told in `meta` and left out.
+        """
+        path = f"{TABLES_ROOT}/{path_segment(table)}"
+        options = {"prefix": prefix or None, "view": view, "partial": "true" if incomplete_ok else None}
+        return self._pages(lambda: self._workers.of_table(table), path, after, page_rows, options)
+
+    def scan(
+        self, table: str, prefix: str = "", *, limit: int | None = None, view: str | None = None
+    ) -> Iterator[Item]:
+        """The rows of a table, at most `limit`, in key order over all partitions."""
+        page_rows = PAGE_ROWS if limit is None else max(1, min(limit, PAGE_ROWS))
+        return _items(self.pages(table, prefix, view=view, page_rows=page_rows), limit)
+
+    def rows(
+        self, table: str, key: str, select: Mapping[str, str | int] | None = None, *, view: str | None = None
+    ) -> Iterator[Item]:
+        """The rows of one key of a table that has many, narrowed by the parameters that its `select` knows."""
+        path = f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}"
+        find = partial(self._workers.of_table, table, key)
+        return _items(self._pages(find, path, None, PAGE_ROWS, {"view": view, **(select or {})}), None)
+
+    def status(self, stage: str | None = None) -> list[PartitionRow]:
+        """Every partition of one stage, of all aggregate stages when none is named, owned or not."""
+        stages = [stage] if stage is not None else self._workers.stages()
+        return [row for name in stages for row in self._status(name)]
+
+    def verify(self, stage: str | None = None, *, from_source: bool = False) -> Iterator[dict[str, Any]]:
+        """Have each owner prove its partitions; the lines of all of them as they come (see `pipeline.verify`).
+
+        Raises Unavailable at the end when a partition was proved by nobody, and what a worker fails with.
+        """
+        target = _target(VERIFY_PATH, from_source="true" if from_source else None)
+        for name in [stage] if stage is not None else self._workers.stages():
+            proved = set()
+            for line in verify_everywhere(self._workers.of_stage(name), target):
+                if "digest" in line:
+                    proved.add(line["partition"])
+                yield line
+            missing = [row for row in self._status(name) if row.partition not in proved]
+            if missing:
+                told = ", ".join(f"{row.partition} ({row.state})" for row in missing)
+                raise Unavailable(f"nobody has proved these partitions: {told}", hint="see statelog status, then again")
+
+    def _status(self, stage: str) -> list[PartitionRow]:
+        """What any worker says, once; where nobody says anything, what the cluster knows."""
+        rows: list[PartitionRow] = []
+        try:
+            target = _target(STATUS_PATH, all="true")
+            answer = self._asker.ask(partial(self._workers.of_stage, stage), target, patience_s=0)
+            rows = msgspec.json.decode(answer, type=StatusReport).partitions
+        except Unavailable:
+            if not (committed := self._workers.committed(stage)):
+                raise
+        else:
+            if all(row.position is not None for row in rows):
+                return rows
+            committed = self._workers.committed(stage)
+        rows = rows or [silent(stage, partition, told.owner) for partition, told in committed.items()]
+        return [
+            replace(row, position=committed[row.partition].position, end=committed[row.partition].end)
+            if row.position is None and row.partition in committed
+            else row
+            for row in rows
+        ]
+
+    def _pages(
+        self,
+        find: Callable[[], Sequence[str]],
+        path: str,
+        after: str | None,
+        page_rows: int,
+        options: Mapping[str, str | int | None],
+    ) -> Iterator[Page]:
+        while True:
+            target = _target(path, **options, after=after, limit=page_rows)
+            page = msgspec.json.decode(self._asker.ask(find, target), type=Page)
+            yield page
+            if page.next is None:
+                return
+            after = page.next
+
+
+def _items(pages: Iterator[Page], limit: int | None) -> Iterator[Item]:
+    left = limit
+    for page in pages:
+        for item in page.items:
+            if left == 0:
+                return
+            yield item
+            left = None if left is None else left - 1
+        if left == 0:
+            return
+
+
+def _target(path: str, **parameters: str | int | None) -> str:
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,183 @@
+"""The demonstration's workers: real processes, each with a disk, a log and a crash trace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.broker.config import HOST
+from pipeline.broker.ports import free_port
+from pipeline.broker.process import SupervisedProcess
+from pipeline.demo.ground import Ground
+from pipeline.demo.telling import Telling
+from pipeline.errors import PipelineError
+from pipeline.runtime.crash import CrashPoint, CrashTrace
+from pipeline.settings import Settings
+
+IDS = {"transform": ("transform-0", "transform-1"), "aggregate": ("aggregate-0", "aggregate-1")}
+"""By stage."""
+LOG_TAIL = 12
+_STATELOG = (sys.executable, "-c", "from pipeline.cli.main import run; run()")
+_STALK_S = 0.3
+_FREEZE_S = 0.01
+"""More than it takes until a stopped process stands still."""
+
+
+class WorkerProcess:
+    """`statelog worker` under one id, over several lives; its disk stays from one to the next unless it is lost."""
+
+    def __init__(self, stage: str, worker_id: str, directory: Path, settings: Settings) -> None:
+        self.id = worker_id
+        self.disk = directory / worker_id
+        self._log = directory / f"{worker_id}.log"
+        self._trace = directory / f"{worker_id}.trace"
+        self._directory = directory
+        flags = ["--id", worker_id, "--data-dir", str(self.disk)]
+        if stage == "aggregate":
+            # The same at each start: Kafka keeps a static member's client.id, and the address in it, over a restart.
+            flags += ["--http", f"{HOST}:{free_port()}"]
+        self._command = [*_STATELOG, "worker", stage, *flags]
+        self._environment = {**_environment(settings), "STATELOG_CRASH_TRACE": str(self._trace)}
+        self._process: SupervisedProcess | None = None
+        self._life_begins_at = 0
+
+    def start(self) -> None:
+        """Start it; it joins its group some seconds later."""
+        self._life_begins_at = self._log.stat().st_size if self._log.exists() else 0
+        self._process = SupervisedProcess(
+            self._command, output=self._log, orphan_directory=self._directory, environment=self._environment
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def require_alive(self) -> None:
+        """Raises PipelineError when it has ended by itself."""
+        if self._process is not None and not self._process.alive():
+            raise PipelineError(f"worker {self.id} ended by itself", hint="the end of its log says why",
+                                exit_code=self._process.wait())  # fmt: skip
+
+    def kill_in_open_work(self) -> int | None:
+        """Kill -9 it while it has readings folded and not committed; returns how many.
+
+        Seen at work it is stopped, looked at again, and killed or let go on: then None, and try again. Stopped first,
+        for it would not stay where it was seen to be.
+        """
+        give_up = time.monotonic() + _STALK_S
+        while not self._in_open_work():
+            if time.monotonic() > give_up:
+                return None
+            time.sleep(0.001)
+        os.kill(self.pid, signal.SIGSTOP)
+        time.sleep(_FREEZE_S)
+        if not self._in_open_work():
+            os.kill(self.pid, signal.SIGCONT)
+            return None
+        os.kill(self.pid, signal.SIGKILL)
+        self._end()
+        return CrashTrace.folded(self._trace) if self._in_open_work() else 0
+
+    def _in_open_work(self) -> bool:
+        # Its first reading opens a transaction alone: look for more than that.
+        at_work = CrashPoint.FOLDED <= CrashTrace.last(self._trace) <= CrashPoint.OFFSETS_SENT
+        return at_work and CrashTrace.folded(self._trace) > 1
+
+    def lose_disk(self) -> tuple[int, int]:
+        """Delete its stores; how many files and bytes these were."""
+        sizes = [path.stat().st_size for path in self.disk.rglob("*") if path.is_file()]
+        shutil.rmtree(self.disk)
+        return len(sizes), sum(sizes)
+
+    def drain(self) -> int:
+        """SIGTERM; its exit code, once it has committed and closed."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self._end()
+
+    def kill(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def restores(self) -> list[dict[str, Any]]:
+        """The restores of its present life that had something to fold: partition, records, seconds, rate."""
+        with self._log.open("rb") as log:
+            log.seek(self._life_begins_at)
+            lines = [json.loads(line) for line in log if line.startswith(b"{") and line.endswith(b"\n")]
+        return [line for line in lines if line.get("event") == "restored" and line["records"]]
+
+    def log_tail(self) -> list[str]:
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        return text.splitlines()[-LOG_TAIL:]
+
+    def _running(self) -> SupervisedProcess:
+        if self._process is None:
+            raise PipelineError(f"worker {self.id} does not run")
+        return self._process
+
+    def _end(self) -> int:
+        status = self._running().wait()
+        self.kill()
+        return status
+
+
+class Workers:
+    """All of them, by id."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.by_id = {
+            worker_id: WorkerProcess(stage, worker_id, ground.directory, ground.settings)
+            for stage, ids in IDS.items()
+            for worker_id in ids
+        }
+
+    def start(self) -> None:
+        for worker in self.by_id.values():
+            worker.start()
+
+    @property
+    def aggregates(self) -> list[WorkerProcess]:
+        return [self.by_id[each] for each in IDS["aggregate"]]
+
+    def require_alive(self) -> None:
+        for worker in self.by_id.values():
+            worker.require_alive()
+
+    def drain(self) -> list[int]:
+        """Their exit codes."""
+        return [worker.drain() for worker in self.by_id.values()]
+
+    def kill(self) -> None:
+        for worker in self.by_id.values():
+            worker.kill()
+
+
+@contextmanager
+def workers_on(ground: Ground, telling: Telling) -> Iterator[Workers]:
+    """Workers that end with the block, however it ends; when that is by an error, their logs' ends are told."""
+    workers = Workers(ground)
+    try:
+        workers.start()
+        yield workers
+    except Exception:
+        for worker in workers.by_id.values():
+            telling.log_tail(worker.id, worker.log_tail())
+        raise
+    finally:
+        workers.kill()
+
+
+def _environment(settings: Settings) -> Mapping[str, str]:
+    """The settings as a worker's environment; whatever else this process was told to be is not handed on."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("STATELOG_")}
+    told = settings.model_dump(mode="json", exclude_none=True, exclude={"data_dir"})
+    return ours | {f"STATELOG_{name.upper()}": str(value) for name, value in told.items()}

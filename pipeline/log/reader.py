@@ -1,0 +1,91 @@
+"""A reader outside any group: committed records from given offsets on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaTopicPartition
+
+from pipeline.errors import Retryable, StateUnusable
+from pipeline.log.api import Committed, Message, TopicPartition
+from pipeline.log.errors import translate
+
+COMMITTED_TIMEOUT_S = 1.0
+
+
+class KafkaReader:
+    """Used by restores, verification and look-ups; one thread at a time."""
+
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        self._consumer = Consumer(dict(configuration))
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Replace what is read. Raises Retryable while the cluster does not answer."""
+        try:
+            # Without this look-up the client may sit for up to a second before its first fetch.
+            for topic in {each.topic for each in positions}:
+                self._consumer.list_topics(topic, timeout=10)
+            self._consumer.assign(
+                [KafkaTopicPartition(each.topic, each.partition, offset) for each, offset in positions.items()]
+            )
+        except KafkaException as error:
+            raise translate(error) from error
+
+    def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
+        offsets = [
+            KafkaTopicPartition(each.topic, each.partition, committed.next_offset, metadata=committed.metadata)
+            for each, committed in positions.items()
+        ]
+        try:
+            found = self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise translate(error) from error
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer.pause([KafkaTopicPartition(each.topic, each.partition) for each in partitions])
+
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
+        try:
+            messages: list[Any] = self._consumer.consume(limit, timeout_s)
+        except KafkaException as failure:
+            raise translate(failure) from failure
+        errors = [message.error() for message in messages if message.error() is not None]
+        for error in errors:
+            if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+                raise StateUnusable("the log does not reach to where reading should start", detail=error.str())
+            translated = translate(error)
+            if not isinstance(translated, Retryable):
+                raise translated
+        return [message for message in messages if message.error() is None] if errors else messages
+
+    def position(self, partition: TopicPartition) -> int | None:
+        try:
+            found = self._consumer.position([KafkaTopicPartition(partition.topic, partition.partition)])[0].offset
+        except KafkaException as error:
+            raise translate(error) from error
+        return int(found) if found >= 0 else None
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
+        wanted = [KafkaTopicPartition(each.topic, each.partition) for each in partitions]
+        try:
+            found = self._consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            # An offset held by an open transaction shows as a time-out that does not call itself retriable.
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                raise Retryable("committed offsets are not stable: a transaction holds them open") from error
+            raise translate(error) from error
+        result: dict[TopicPartition, Committed | None] = {}
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error)
+            partition = TopicPartition(each.topic, each.partition)
+            result[partition] = Committed(each.offset, each.metadata or "") if each.offset >= 0 else None
+        return result
+
+    def close(self) -> None:
+        self._consumer.close()

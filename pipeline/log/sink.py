@@ -1,0 +1,151 @@
+"""A transactional producer: what it sends is seen whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as KafkaTopicPartition
+
+from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, TransactionAborted
+from pipeline.log.api import Committed, Delivery, Headers, Membership, TopicPartition
+from pipeline.log.errors import translate
+
+CALL_TIMEOUT_S = 5.0
+FULL_QUEUE_PAUSE_S = 0.01
+
+
+class KafkaSink:
+    """One producer a worker. Making it ends the transaction that a dead worker of the same id left open."""
+
+    def __init__(self, configuration: Mapping[str, Any], patience_s: float) -> None:
+        """`patience_s` bounds how long a call is repeated while the cluster gives no answer."""
+        self._patience_s = patience_s
+        self._failure: PipelineError | None = None
+        self._open = False
+        self._producer = Producer(dict(configuration))
+        self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+
+    def _repeat(self, call: Callable[[], None]) -> None:
+        """The same call again, as the protocol asks after a retriable error, until the patience ends."""
+        give_up = time.monotonic() + self._patience_s
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                translated = translate(error)
+                if not isinstance(translated, Retryable) or time.monotonic() > give_up:
+                    raise translated from error
+            else:
+                return
+
+    def begin(self) -> None:
+        self._failure = None
+        self._repeat(self._producer.begin_transaction)
+        self._open = True
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        # Without the arguments that it does not need, the client's call costs two thirds.
+        while True:
+            try:
+                self._producer.produce(topic, value, key, timestamp=timestamp_ms)
+            except BufferError:
+                self._producer.poll(FULL_QUEUE_PAUSE_S)
+            except KafkaException as error:
+                raise translate(error) from error
+            else:
+                return
+
+    def send_with_headers(
+        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int, headers: Headers
+    ) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, timestamp=timestamp_ms, headers=list(headers))
+            except BufferError:
+                self._producer.poll(FULL_QUEUE_PAUSE_S)
+            except KafkaException as error:
+                raise translate(error) from error
+            else:
+                return
+
+    def send_rows(
+        self,
+        to: TopicPartition,
+        rows: Mapping[bytes, bytes | None],
+        headers: Headers,
+        on_delivery: Callable[[Delivery], None],
+    ) -> None:
+        produce, topic, partition = self._producer.produce, to.topic, to.partition
+        left, listed = len(rows), list(headers)
+        for key, value in rows.items():
+            left -= 1
+            # Only the last one reports where it went: a report costs as much as the sending.
+            report = {} if left else {"on_delivery": self._report(on_delivery)}
+            while True:
+                try:
+                    produce(topic, value, key, partition, headers=listed, **report)
+                except BufferError:
+                    self._producer.poll(FULL_QUEUE_PAUSE_S)
+                except KafkaException as error:
+                    raise translate(error) from error
+                else:
+                    break
+
+    def _report(self, on_delivery: Callable[[Delivery], None]) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                on_delivery(Delivery(message.topic(), message.partition(), message.offset()))
+            elif self._failure is None:
+                self._failure = translate(error)
+
+        return report
+
+    def flush(self) -> None:
+        give_up = time.monotonic() + self._patience_s
+        try:
+            while self._producer.flush(CALL_TIMEOUT_S) > 0:
+                if time.monotonic() > give_up:
+                    raise TransactionAborted("records were not delivered in time", seconds=self._patience_s)
+        except KafkaException as error:
+            raise translate(error) from error
+        except SystemError as error:
+            # The client raises this in place of a fatal error while reports are pending. `commit` would learn the
+            # truth, but nothing may be committed once a report is missing.
+            raise Fenced(
+                "the producer has failed for good", hint="its transaction timed out or its id was taken"
+            ) from error
+        if self._failure is not None:
+            raise self._failure
+
+    def send_offsets(self, positions: Mapping[TopicPartition, Committed], membership: Membership) -> None:
+        if not membership.member:
+            raise TransactionAborted("this worker is no member of its group: nothing of it may be committed")
+        offsets = [
+            KafkaTopicPartition(each.topic, each.partition, committed.next_offset, committed.metadata)
+            for each, committed in positions.items()
+        ]
+        self._repeat(lambda: self._producer.send_offsets_to_transaction(offsets, membership.token, CALL_TIMEOUT_S))
+
+    def commit(self) -> None:
+        try:
+            self._repeat(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+        except Retryable as error:
+            raise OutcomeUnknown("no answer to a commit: it may have happened", seconds=self._patience_s) from error
+        self._open = False
+
+    def abort(self) -> None:
+        if not self._open:
+            return  # what failed came before the transaction began, or after it was committed
+        try:
+            self._repeat(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+        except Retryable as error:
+            raise OutcomeUnknown("no answer to an abort", seconds=self._patience_s) from error
+        self._open = False
+
+    def close(self) -> None:
+        """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
+        self._producer.purge()
+        self._producer.flush(0)

@@ -1,0 +1,75 @@
+"""The routes of an aggregate worker as an ASGI application."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.errors import Misconfigured, PipelineError, StateUnusable
+from pipeline.query.directory import Directory
+from pipeline.query.guard import Guard
+from pipeline.query.health import HealthRoutes
+from pipeline.query.peers import Peers
+from pipeline.query.problems import Problem
+from pipeline.query.status import StatusRoutes
+from pipeline.query.tables import TableRoutes
+from pipeline.query.verification import Verify, VerifyRoutes
+from pipeline.query.wire import RESERVED_TABLE_NAMES, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
+from pipeline.runtime.view import WorkerView
+
+
+def application(view: WorkerView, directory: Directory, verify: Verify, registry: CollectorRegistry) -> Starlette:
+    """Everything that a worker serves. Misconfigured for a table whose name the server needs for itself."""
+    taken = RESERVED_TABLE_NAMES & {table.name for table in view.stage.tables}
+    if taken:
+        raise Misconfigured(f"a table cannot be named {', '.join(sorted(taken))}", hint="rename it in the topology")
+    peers = Peers(view, directory)
+    tables = TableRoutes(view, peers)
+    health = HealthRoutes(view, registry)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_application: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await peers.close()
+
+    return Starlette(
+        routes=[
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
+            Route("/metrics", health.metrics),
+            Route(STATUS_PATH, StatusRoutes(view, peers).status),
+            Route(VERIFY_PATH, VerifyRoutes(view, peers, verify).verify),
+            Route(TABLES_ROOT + "/{table}", tables.list_rows),
+            Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
+        ],
+        middleware=[Middleware(Guard)],
+        exception_handlers=dict.fromkeys([Problem, PipelineError, HTTPException, Exception], _explain),
+        lifespan=lifespan,
+    )
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    """Every error as a problem document. What nobody foresaw is logged by the server, not told to strangers."""
+    match error:
+        case Problem():
+            problem = error
+        case StateUnusable():
+            problem = Problem("state-unusable", str(error), hint=error.hint)
+        case PipelineError():
+            problem = Problem("internal", str(error), hint=error.hint)
+        case HTTPException():
+            hint = f"try {TABLES_ROOT}/TABLE, {TABLES_ROOT}/TABLE/KEY, {STATUS_PATH}, /healthz, /readyz, /metrics"
+            problem = Problem("no-such-path", f"nothing is served at {request.url.path}", hint=hint)
+        case _:
+            problem = Problem("internal", type(error).__name__, hint="see the worker's log")
+    return problem.response()

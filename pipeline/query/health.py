@@ -1,0 +1,39 @@
+"""`/healthz`: whether the loop lives. `/readyz`: whether all that is held here is active. `/metrics`: Prometheus."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.query.problems import Problem
+from pipeline.query.wire import encode
+from pipeline.runtime.view import WorkerView
+
+
+class HealthRoutes:
+    def __init__(self, view: WorkerView, registry: CollectorRegistry) -> None:
+        self._view = view
+        self._registry = registry
+
+    async def alive(self, _request: Request) -> Response:
+        healthy, why = self._view.healthy()
+        if not healthy:
+            raise Problem("not-healthy", why)
+        return _ok("alive")
+
+    async def ready(self, _request: Request) -> Response:
+        ready, why = self._view.ready()
+        if not ready:
+            raise Problem("not-ready", why, hint="a worker that restores is alive; /healthz tells a dead one")
+        return _ok("ready")
+
+    async def metrics(self, request: Request) -> Response:
+        encoder, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(await to_thread.run_sync(encoder, self._registry), media_type=content_type)
+
+
+def _ok(status: str) -> Response:
+    return Response(encode({"status": status}), media_type="application/json")

@@ -1,0 +1,142 @@
+"""What crosses the wire between a worker and whoever asks it, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+ROUTED_HEADER = "statelog-routed-by"
+"""On a request that one worker passes to another: `ID;GENERATION` of the one that routed it. It goes no further."""
+
+PROBLEM_TYPE_PREFIX = "urn:problem-type:statelog:"
+
+TABLES_ROOT = "/v1"
+STATUS_PATH = "/v1/status"
+VERIFY_PATH = "/v1/verify"
+RESERVED_TABLE_NAMES = frozenset({"status", "verify"})
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+"""Rows in one page."""
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far an answer is behind."""
+
+    records: int
+    """To the last stable offset of the source, as it was last known."""
+    age_s: float
+    """How old that knowledge is."""
+
+
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who gave an answer, and what it is worth. In a partial list also: who could not, and why."""
+
+    owner: str | None
+    partition: int
+    position: int | None
+    """The next source offset to fold: everything before it is in the answer, nothing after it."""
+    lag: Lag | None
+    """None while the end of the source is unknown."""
+    served_by: str | None
+    """The state of the store that answered: `active`."""
+    complete: bool
+    reason: str | None = None
+    """Why a partition is missing from a partial list."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row and what is known of the answer."""
+
+    key: str
+    value: Any
+    meta: Meta
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A row of a list."""
+
+    key: str
+    value: Any
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list, in key order."""
+
+    items: list[Item]
+    next: str | None
+    """What to give as `after` for the next part; None at the end."""
+    meta: list[Meta]
+
+
+class RoutedItem(msgspec.Struct, frozen=True):
+    """A row on its way from one worker to another, which has to sort it."""
+
+    cursor: str
+    key: str
+    value: msgspec.Raw
+
+
+class Unanswered(msgspec.Struct, frozen=True):
+    """A partition that could not answer."""
+
+    partition: int
+    owner: str | None
+    problem: str
+    """The kind of problem, as in `problems.ProblemKind`."""
+    reason: str
+
+
+class RoutedPage(msgspec.Struct, frozen=True):
+    """The first rows of some of a worker's partitions, merged in key order."""
+
+    items: list[RoutedItem]
+    more: bool
+    """Whether these partitions hold rows after the last one."""
+    meta: list[Meta]
+    unanswered: list[Unanswered]
+
+
+class PartitionRow(msgspec.Struct, frozen=True):
+    """One partition in `status`; `position` and `end` are of the source, of the changelogs while restoring."""
+
+    stage: str
+    partition: int
+    owner: str | None
+    state: str
+    """A `PartitionState`, or `unassigned`, or `unreachable` when the owner that Kafka names does not answer."""
+    position: int | None
+    end: int | None
+    rate: float | None
+    """Records a second."""
+    eta_s: float | None
+    digest: str | None = None
+    """Of all tables, when it was asked for: `verify` tells it, `status` does not."""
+
+
+class StatusReport(msgspec.Struct, frozen=True):
+    """What a worker says of its partitions, or of its group's."""
+
+    partitions: list[PartitionRow]
+
+
+class ProblemDocument(msgspec.Struct, frozen=True):
+    """Why there is no answer (RFC 9457), as far as a program uses it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str = ""
+    eta_s: float | None = None
+    """For a partition that is being restored: seconds left, when that is known."""
+    meta: Meta | None = None
+    """For a row that does not exist: who knows that, and as of which position."""
+
+    @property
+    def kind(self) -> str:
+        return self.type.removeprefix(PROBLEM_TYPE_PREFIX)
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,86 @@
+"""Named places where a crash would be most interesting, for tests that put one there and for proofs that one hit."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class CrashPoint(IntEnum):
+    """Where a worker is on its way from one commit to the next, and through a restore."""
+
+    IDLE = 0
+    FOLDED = 1
+    """Records folded since the last commit; nothing of it is committed."""
+    CHANGELOG_SENT = 2
+    """Outputs and changelog are in the log, inside an open transaction."""
+    OFFSETS_SENT = 3
+    COMMITTED = 4
+    """Kafka has it; the store is one commit behind."""
+    APPLIED = 5
+    RESTORE_MARKED = 6
+    """The store says that it is in mid-restore; its first restored record comes next."""
+    RESTORE_CHUNK = 7
+    """A chunk of changelog and its position are in the store."""
+    RESTORED = 8
+    REVOKED = 9
+    """Partitions are being handed over; their last commit is done."""
+
+
+class CrashHook(Protocol):
+    def __call__(self, point: CrashPoint, folded: int = 0, /) -> None:
+        """`point` is reached; at FOLDED with so many records in the open transaction."""
+        ...
+
+
+def nowhere(_point: CrashPoint, _folded: int = 0, /) -> None:
+    """The hook of a worker that is not under test."""
+
+
+_FOLDED = slice(8, 16)
+"""Where in a trace the number of records stands."""
+
+
+class CrashTrace:
+    """Keeps the last crash point in a file that outlives a kill -9, and can die at one.
+
+    Tests set it by `STATELOG_CRASH_TRACE=FILE` and `STATELOG_CRASH_AT=POINT:TIMES`. A killed process leaves the
+    page behind: a byte for the point, and the number of records folded in the transaction that was begun last.
+    """
+
+    def __init__(self, path: Path, crash_at: str | None = None) -> None:
+        path.write_bytes(b"\0" * mmap.PAGESIZE)
+        with path.open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        name, _, times = (crash_at or "").partition(":")
+        self._fatal = CrashPoint[name] if name else None
+        self._left = int(times or 1)
+
+    def __call__(self, point: CrashPoint, folded: int = 0, /) -> None:
+        if point is CrashPoint.FOLDED:
+            self._page[_FOLDED] = folded.to_bytes(8, "little")
+        self._page[0] = point
+        if point is self._fatal:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    @staticmethod
+    def last(path: Path) -> CrashPoint:
+        """Where the process that wrote this trace was last."""
+        return CrashPoint(path.read_bytes()[0])
+
+    @staticmethod
+    def folded(path: Path) -> int:
+        """How many records it had folded in the transaction that it began last."""
+        return int.from_bytes(path.read_bytes()[_FOLDED], "little")
+
+
+def from_environment() -> CrashHook:
+    """The hook that the environment asks for."""
+    path = os.environ.get("STATELOG_CRASH_TRACE")
+    return CrashTrace(Path(path), os.environ.get("STATELOG_CRASH_AT")) if path else nowhere

@@ -1,0 +1,187 @@
+"""A worker as others see it, and the thread that keeps what it says fresh."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from operators.topology import AggregateStage, Topology
+from pipeline.errors import PipelineError, StateUnusable
+from pipeline.log.api import Admin, TopicPartition
+from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.tasks import AggregateTasks
+from pipeline.runtime.view import PartitionState, PartitionStatus
+from pipeline.runtime.worker import Worker
+from pipeline.state.api import Position, StoreIdentity, StoreView
+
+HOUSEKEEPING_S = 1.0
+SURE_OF_MEMBERSHIP = 0.7
+"""Of the session timeout: the group counts from the last heartbeat, which was before the loop last went round."""
+RATE_WEIGHT = 0.4
+"""Of the newest second in a partition's smoothed rate."""
+
+logger = structlog.get_logger(__name__)
+
+
+class _Gauge:
+    """What is known of one partition's end and pace."""
+
+    def __init__(self, position: int) -> None:
+        self.end = -1
+        self.end_at = 0.0
+        self.rate = 0.0
+        self._position = position
+        self._at = time.monotonic()
+
+    def note(self, position: int, end: int) -> None:
+        now = time.monotonic()
+        lately = max(position - self._position, 0) / max(now - self._at, 1e-3)
+        self.rate += RATE_WEIGHT * (lately - self.rate)
+        self._position, self._at = position, now
+        self.end, self.end_at = end, now
+
+
+class AggregateView:
+    """`pipeline.runtime.view.WorkerView` of an aggregate worker."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        identity: WorkerIdentity,
+        topology: Topology,
+        tasks: AggregateTasks,
+        admin: Admin,
+        *,
+        session_timeout_ms: int,
+    ) -> None:
+        self._worker = worker
+        self._identity = identity
+        self._topology = topology
+        self._tasks = tasks
+        self._admin = admin
+        self._sure_for_s = session_timeout_ms / 1000 * SURE_OF_MEMBERSHIP
+        self._gauges: dict[int, _Gauge] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep_house, name="statelog-housekeeping", daemon=True)
+
+    @property
+    def worker_id(self) -> str:
+        return self._identity.worker_id
+
+    @property
+    def topology(self) -> Topology:
+        return self._topology
+
+    @property
+    def stage(self) -> AggregateStage:
+        return self._tasks.stage
+
+    @property
+    def group(self) -> str:
+        return self._identity.group
+
+    @property
+    def generation(self) -> int:
+        return self._tasks.generation
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _keep_house(self) -> None:
+        """Each second: make what was applied survive a power cut, and look where the source ends."""
+        while not self._stopping.wait(HOUSEKEEPING_S):
+            held = self._tasks.held
+            for task in held.values():
+                try:
+                    task.store.sync()
+                except PipelineError as error:
+                    # Damaged or full: the loop meets the same disk at its next batch, and knows what to do about it.
+                    logger.debug("store not synced", partition=task.source.partition, reason=str(error))
+            try:
+                ends = self._admin.last_stable([task.source for task in held.values()]) if held else {}
+            except PipelineError as error:
+                logger.debug("ends unknown", reason=str(error))
+                continue
+            self._note(ends)
+
+    def _note(self, ends: dict[TopicPartition, int]) -> None:
+        gauges = {}
+        for source, end in ends.items():
+            task = self._tasks.held.get(source.partition)
+            if task is not None:
+                gauges[source.partition] = self._gauges.get(source.partition) or _Gauge(task.next_offset)
+                gauges[source.partition].note(task.next_offset, end)
+        self._gauges = gauges
+
+    def _looped_lately(self) -> bool:
+        return time.monotonic() - self._worker.heartbeat < self._sure_for_s
+
+    def healthy(self) -> tuple[bool, str]:
+        if self._looped_lately():
+            return True, ""
+        return False, f"the loop has not gone round for {time.monotonic() - self._worker.heartbeat:.1f} s"
+
+    def ready(self) -> tuple[bool, str]:
+        alive, why = self.healthy()
+        if not alive:
+            return False, why
+        restoring = sorted(each for each in self._tasks.held if each not in self._tasks.active)
+        if restoring:
+            return False, f"restoring partitions {', '.join(map(str, restoring))}"
+        if not self._tasks.assigned:
+            return False, "the group has not assigned partitions yet"
+        return True, ""
+
+    def state_of(self, partition: int) -> PartitionState | None:
+        if partition not in self._tasks.held:
+            return None
+        if not self._looped_lately():
+            return PartitionState.STALE
+        return PartitionState.ACTIVE if partition in self._tasks.active else PartitionState.RESTORING
+
+    def partitions(self) -> list[PartitionStatus]:
+        statuses = []
+        for partition, task in sorted(self._tasks.held.items()):
+            state = self.state_of(partition)
+            progress = self._tasks.restorer.progress(partition)
+            if state is PartitionState.RESTORING:
+                done, end, rate, eta_s = (
+                    (progress.start + progress.done, progress.target, progress.rate, progress.eta_s)
+                    if progress
+                    else (0, -1, 0.0, None)
+                )
+                statuses.append(PartitionStatus(partition, state, done, end, 0.0, rate, eta_s))
+            elif state is not None:
+                statuses.append(self._fed(partition, state, task.store.position.source_next))
+        return statuses
+
+    def _fed(self, partition: int, state: PartitionState, position: int) -> PartitionStatus:
+        gauge = self._gauges.get(partition)
+        if gauge is None or gauge.end < 0:
+            return PartitionStatus(partition, state, position, -1, 0.0, 0.0, None)
+        end = self._tasks.readable_end(partition, position, gauge.end)
+        left = max(end - position, 0)
+        eta_s = 0.0 if left == 0 else left / gauge.rate if gauge.rate > 1 else None
+        return PartitionStatus(partition, state, position, end, time.monotonic() - gauge.end_at, gauge.rate, eta_s)
+
+    @contextmanager
+    def view(self, partition: int) -> Iterator[StoreView]:
+        task = self._tasks.held[partition]
+        with task.store.view() as view:
+            yield view
+
+    def checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        task = self._tasks.held[partition]
+        if self.state_of(partition) is not PartitionState.ACTIVE:
+            raise StateUnusable("only an active partition can give a snapshot", partition=partition)
+        return task.store.identity, task.store.checkpoint(directory)

@@ -1,0 +1,249 @@
+"""Restore: how a task comes to where the last commit ended, by replay of its changelogs.
+
+One order, at start, on assignment and after every abort:
+① the store is open and its directory locked; one's own orphaned transaction is ended (`init_transactions`)
+② the source's committed offset, read stable
+③ then the changelogs' high watermarks, open transactions included
+④ the store's mark, durably: it is in mid-restore and equals no prefix
+⑤ the changelogs folded from the store's own position up to ③, in chunks
+⑥ the batch that reaches ③ takes the mark away; the source is read from ②
+
+② before ③: the former owner may still be committing. A stable offset says that it is done, and so that everything it
+wrote is below ③. The other way round, its last records could lie above the target.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.errors import StateLost, StateUnusable
+from pipeline.log.api import Admin, Committed, Message, TopicPartition
+from pipeline.runtime.crash import CrashHook, CrashPoint
+from pipeline.runtime.metadata import CommittedMetadata
+from pipeline.runtime.task import AggregateTask
+from pipeline.state.api import Position, Restoring, WriteSet
+from pipeline.state.envelope import unseal
+
+TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
+"""`delete.retention.ms` of the changelogs."""
+TOMBSTONE_MARGIN_MS = 24 * 3_600_000
+REBUILD_HINT = "`statelog rebuild --from-source` folds the source topic again; `statelog reset` starts empty"
+
+
+@dataclass
+class Plan:
+    """Where a restore starts and ends."""
+
+    source_next: int
+    metadata: CommittedMetadata | None
+    start: dict[str, int]
+    """By table: the next changelog offset to fold."""
+    target: dict[str, int]
+    """By table: the high watermark to reach."""
+
+    @property
+    def open(self) -> dict[str, int]:
+        """The tables that have something left to fold, with their start."""
+        return {table: start for table, start in self.start.items() if start < self.target[table]}
+
+
+@dataclass
+class Progress:
+    """How far a restore is, in changelog records over all tables of the partition."""
+
+    start: int
+    target: int
+    done: int = 0
+    records: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Offsets a second since the restore began."""
+        return self.done / max(time.monotonic() - self.began, 1e-3)
+
+    @property
+    def eta_s(self) -> float | None:
+        left = self.target - self.start - self.done
+        return left / self.rate if self.rate > 0 else None
+
+
+def source_start(
+    source: TopicPartition, topic_id: str, committed: Committed | None, admin: Admin
+) -> tuple[int, CommittedMetadata | None]:
+    """Where to read the source from, for a task of any kind.
+
+    Raises StateLost when the topic no longer holds what comes next: nothing may be skipped in silence.
+    """
+    earliest = admin.earliest([source])[source]
+    if committed is None:
+        return earliest, None
+    metadata = CommittedMetadata.decode(committed.metadata)
+    end = admin.high_watermarks([source])[source]
+    if metadata.source_topic_id != topic_id:
+        raise StateLost("the source topic was deleted and made anew", hint=REBUILD_HINT, topic=source.topic)
+    if committed.next_offset < earliest:
+        raise StateLost("the committed offset is out of the source's retention: records were deleted unread",
+                        hint=REBUILD_HINT, topic=source.topic, partition=source.partition,
+                        committed=committed.next_offset, earliest=earliest)  # fmt: skip
+    if committed.next_offset > end:
+        raise StateLost("the source topic ends before the committed offset", hint=REBUILD_HINT, topic=source.topic,
+                        partition=source.partition, committed=committed.next_offset, end=end)  # fmt: skip
+    return committed.next_offset, metadata
+
+
+class Restoration:
+    """The restore of one task, from its plan to its last chunk."""
+
+    def __init__(self, task: AggregateTask, prefix: str, reach: CrashHook) -> None:
+        self.task = task
+        self._reach = reach
+        self._partition = task.source.partition
+        self.changelogs = {
+            TopicPartition(prefix + f"{table}-changelog", self._partition): table
+            for table in task.store.identity.changelog_topic_ids
+        }
+        self.plan: Plan | None = None
+        self.progress = Progress(0, 0)
+        self._rows: dict[str, dict[bytes, bytes | None]] = {table: {} for table in self.changelogs.values()}
+        self.buffered_bytes = 0
+        """Values taken since the last chunk, those counted too that a later one replaced."""
+        self._next: dict[str, int] = {}
+
+    def prepare(self, committed: Committed | None, admin: Admin) -> Plan:
+        """Steps ② to ④. Raises StateUnusable for a store to rebuild, StateLost for a changelog that is gone."""
+        source_next, metadata = source_start(self.task.source, self.task.topic_id, committed, admin)
+        ends = admin.high_watermarks(list(self.changelogs))
+        starts = admin.earliest(list(self.changelogs))
+        target = {table: ends[changelog] for changelog, table in self.changelogs.items()}
+        earliest = {table: starts[changelog] for changelog, table in self.changelogs.items()}
+        _check_changelogs(metadata, self.task.store.identity.changelog_topic_ids, target, self._partition)
+        position = self.task.store.position
+        _check_store(position, source_next, committed is not None, target, earliest)
+        start = {table: position.changelog_next.get(table, 0) for table in target}
+        gone = {table: each for table, each in start.items() if each < earliest[table]}
+        if gone:
+            raise StateLost("the head of a changelog was deleted", hint=REBUILD_HINT, partition=self._partition,
+                            tables=",".join(gone))  # fmt: skip
+        self.plan = Plan(source_next, metadata, start, target)
+        self._next = dict(start)
+        self.progress = Progress(sum(start.values()), sum(target.values()))
+        if self.plan.open or self.task.store.restoring is not None:
+            self.task.store.begin_restore(Restoring(target))
+            self._reach(CrashPoint.RESTORE_MARKED)
+        return self.plan
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """What is left to read, and from where."""
+        if self.plan is None:
+            return {}
+        return {
+            changelog: self._next[table]
+            for changelog, table in self.changelogs.items()
+            if self._next[table] < self.plan.target[table]
+        }
+
+    def take(self, changelog: TopicPartition, messages: Iterable[Message]) -> None:
+        """Fold records of one changelog: the last value of a key wins."""
+        table = self.changelogs[changelog]
+        rows = self._rows[table]
+        count = size = 0
+        message = None
+        for message in messages:
+            value = message.value()
+            rows[message.key()] = value  # type: ignore[index]
+            if value is not None:
+                size += len(value)
+            count += 1
+        self.buffered_bytes += size
+        if message is not None:
+            self._next[table] = message.offset() + 1
+        self.progress.records += count
+        if self.plan is not None and self.plan.metadata is None and count:
+            raise StateLost("no committed offset beside a changelog that holds records", hint=REBUILD_HINT,
+                            changelog=changelog.topic, partition=changelog.partition)  # fmt: skip
+
+    def passed(self, changelog: TopicPartition, position: int | None) -> None:
+        """The reader has passed everything below `position`, commit markers and aborted records included."""
+        table = self.changelogs[changelog]
+        if position is not None and position > self._next[table]:
+            self._next[table] = position
+
+    @property
+    def reached(self) -> bool:
+        return self.plan is not None and not self.positions()
+
+    def write_chunk(self) -> None:
+        """Step ⑤, and ⑥ for the last: what was folded goes to the store with the position it reaches."""
+        assert self.plan is not None  # noqa: S101 - `take` and `passed` follow `prepare`
+        self._check_values()
+        store, done = self.task.store, self.reached
+        source_next = self.plan.source_next if done else store.position.source_next
+        position = Position(source_next, dict(self._next), int(time.time() * 1000))
+        if store.restoring is not None:
+            store.restore_rows(self._rows, position, done=done)
+        elif position.source_next != store.position.source_next:
+            store.apply(WriteSet(), position)  # the source moved on without a change to any table
+        self._rows = {table: {} for table in self._rows}
+        self.buffered_bytes = 0
+        self.progress.done = sum(self._next.values()) - self.progress.start
+        self._reach(CrashPoint.RESTORED if done else CrashPoint.RESTORE_CHUNK)
+
+    def _check_values(self) -> None:
+        """A damaged record stops the restore before it becomes state."""
+        for table, rows in self._rows.items():
+            for key, value in rows.items():
+                try:
+                    if value is not None:
+                        unseal(value)
+                except StateUnusable as error:
+                    raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
+                                    partition=self._partition) from error  # fmt: skip
+
+
+def _check_changelogs(
+    metadata: CommittedMetadata | None, topic_ids: Mapping[str, str], target: Mapping[str, int], partition: int
+) -> None:
+    """The changelogs must still be those, and reach as far, as when the source offset was committed."""
+    if metadata is None:
+        return
+    for table, (topic_id, next_offset) in metadata.changelogs.items():
+        if table not in target:
+            continue  # a table that the topology no longer has
+        if topic_ids[table] != topic_id:
+            raise StateLost("a changelog was deleted and made anew", hint=REBUILD_HINT, table=table,
+                            partition=partition)  # fmt: skip
+        if target[table] < next_offset:
+            raise StateLost("a changelog ends before what was committed", hint=REBUILD_HINT, table=table,
+                            partition=partition, end=target[table], committed=next_offset)  # fmt: skip
+
+
+def _check_store(
+    position: Position,
+    source_next: int,
+    committed: bool,
+    target: Mapping[str, int],
+    earliest: Mapping[str, int],
+) -> None:
+    """The store must be a prefix of what the changelogs hold."""
+    if position.source_next > (source_next if committed else 0):
+        raise StateLost(
+            "the committed offset is behind the store's"
+            if committed
+            else "no committed offset beside a store with state",
+            hint="somebody moved the group's offsets: put them back, or " + REBUILD_HINT,
+            store=position.source_next,
+            committed=source_next if committed else None,
+        )
+    for table, next_offset in position.changelog_next.items():
+        if table in target and next_offset > target[table]:
+            raise StateUnusable("the store is ahead of its changelog", table=table, store=next_offset,
+                                end=target[table])  # fmt: skip
+        if table in target and 0 < next_offset < earliest[table]:
+            raise StateUnusable("the changelog no longer reaches back to the store", table=table, store=next_offset,
+                                earliest=earliest[table])  # fmt: skip
+    age_ms = int(time.time() * 1000) - position.applied_at_ms
+    if position.applied_at_ms and age_ms > TOMBSTONE_LIFE_MS - TOMBSTONE_MARGIN_MS:
+        raise StateUnusable("the store was away longer than deletions are kept", days=round(age_ms / 86_400_000, 1))

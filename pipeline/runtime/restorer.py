@@ -1,0 +1,239 @@
+"""Runs restores beside the loop, so that a task that is restoring does not stop the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import groupby
+from operator import methodcaller
+from typing import Protocol
+
+import structlog
+
+from pipeline.errors import PipelineError, Retryable
+from pipeline.log.api import Admin, Message, Reader, TopicPartition
+from pipeline.runtime.restore import Plan, Progress, Restoration, source_start
+from pipeline.runtime.task import AggregateTask, TransformTask
+
+POLL_RECORDS = 10_000
+POLL_TIMEOUT_S = 0.05
+RETRY_PAUSE_S = 0.1
+WAITING_LOG_S = 5.0
+
+logger = structlog.get_logger(__name__)
+
+_TOPIC = methodcaller("topic")
+_PARTITION = methodcaller("partition")
+
+
+class RestoreListener(Protocol):
+    """Told how restores go, on the restorer's thread."""
+
+    def started(self, partition: int, progress: Progress) -> None: ...
+    def moved(self, partition: int, progress: Progress) -> None: ...
+    def finished(self, partition: int, progress: Progress) -> None: ...
+
+
+class _Job:
+    """One partition on its way: asked for, prepared, folded, done."""
+
+    def __init__(self, task: AggregateTask | TransformTask, restoration: Restoration | None) -> None:
+        self.task = task
+        self.restoration = restoration
+        self.plan: Plan | None = None
+        self.retry_at = 0.0
+        self.waiting_since: float | None = None
+        self.waiting_at: dict[TopicPartition, int] = {}
+
+    def take(self, changelog: TopicPartition, messages: Iterable[Message]) -> None:
+        if self.restoration is not None:
+            self.restoration.take(changelog, messages)
+
+    def passed(self, changelog: TopicPartition, position: int | None) -> None:
+        if self.restoration is not None:
+            self.restoration.passed(changelog, position)
+
+
+class Restorer:
+    """Brings tasks to where the last commit ended. `add`, `cancel` and `take_finished` come from the loop's thread;
+    `step` does a bounded piece of work and may run on a thread of its own (`start`).
+    """
+
+    def __init__(self, admin: Admin, reader: Reader, listener: RestoreListener, chunk_bytes: int) -> None:
+        """`reader` is of the workers' group, for this restorer alone: a client that another thread polls would hang."""
+        self._admin = admin
+        self._reader = reader
+        self._assigned: set[TopicPartition] = set()
+        self._listener = listener
+        self._chunk_bytes = chunk_bytes
+        self._lock = threading.Lock()
+        self._jobs: dict[int, _Job] = {}
+        self._finished: list[tuple[AggregateTask | TransformTask, Plan]] = []
+        self._failures: list[tuple[int, Exception]] = []
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, task: AggregateTask | TransformTask, restoration: Restoration | None) -> None:
+        with self._lock:
+            self._jobs[task.source.partition] = _Job(task, restoration)
+            self._wake.set()
+
+    def cancel(self, partition: int) -> None:
+        """Stop working on a partition; when this returns, its store is not touched any more."""
+        with self._lock:
+            self._jobs.pop(partition, None)
+            self._finished = [each for each in self._finished if each[0].source.partition != partition]
+            self._failures = [each for each in self._failures if each[0] != partition]
+
+    def take_finished(self) -> list[tuple[AggregateTask | TransformTask, Plan]]:
+        """Tasks that are ready, with where to read their source from. Lock-free while there is nothing."""
+        if not self._finished:
+            return []
+        with self._lock:
+            finished, self._finished = self._finished, []
+            return finished
+
+    def take_failures(self) -> list[tuple[int, Exception]]:
+        """Partitions that could not be restored, with why; the restorer has let go of them."""
+        if not self._failures:
+            return []
+        with self._lock:
+            failures, self._failures = self._failures, []
+            return failures
+
+    def progress(self, partition: int) -> Progress | None:
+        job = self._jobs.get(partition)
+        return job.restoration.progress if job and job.restoration else None
+
+    def step(self) -> bool:
+        """Do a piece of work; returns whether there was any."""
+        with self._lock:
+            now = time.monotonic()
+            for job in list(self._jobs.values()):
+                if job.plan is None and now >= job.retry_at:
+                    self._guarded(job, self._prepare)
+            self._fold()
+            return bool(self._jobs)
+
+    def _guarded(self, job: _Job, act: Callable[[_Job], None]) -> None:
+        try:
+            act(job)
+        except Retryable as error:
+            self._wait(job, error)
+        except Exception as error:
+            self._fail(job, error)
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        self._jobs.pop(job.task.source.partition, None)
+        self._failures.append((job.task.source.partition, error))
+
+    def _wait(self, job: _Job, error: PipelineError) -> None:
+        now = time.monotonic()
+        job.retry_at = now + RETRY_PAUSE_S
+        if job.waiting_since is None or now - job.waiting_since > WAITING_LOG_S:
+            job.waiting_since = now
+            logger.info("restore waits", partition=job.task.source.partition, reason=str(error))
+
+    def _prepare(self, job: _Job) -> None:
+        source = job.task.source
+        committed = self._reader.committed([source])[source]
+        if job.restoration is None:
+            next_offset, metadata = source_start(source, job.task.topic_id, committed, self._admin)
+            self._finish(job, Plan(next_offset, metadata, {}, {}))
+            return
+        job.plan = job.restoration.prepare(committed, self._admin)
+        self._assigned -= set(job.restoration.changelogs)  # read from the plan's start, whatever was read before
+        self._listener.started(source.partition, job.restoration.progress)
+
+    def _fold(self) -> None:
+        folding = {
+            changelog: job
+            for job in self._jobs.values()
+            if job.plan is not None and job.restoration is not None
+            for changelog in job.restoration.positions()
+        }
+        if folding:
+            try:
+                self._read(folding)
+            except Retryable as error:
+                logger.info("restore waits", reason=str(error))
+            except Exception as error:
+                for job in set(folding.values()):
+                    self._fail(job, error)
+        fullest = self._fullest()
+        for job in list(self._jobs.values()):
+            if job.restoration is not None and job.plan is not None:
+                if job is fullest or job.restoration.reached:
+                    self._guarded(job, self._store)
+                else:
+                    self._say_if_it_waits(job, job.restoration.positions())
+
+    def _fullest(self) -> _Job | None:
+        """The job whose chunk has to go to its store now, so that memory stays bounded over all partitions."""
+        jobs = [job for job in self._jobs.values() if job.restoration is not None]
+        sizes = [job.restoration.buffered_bytes for job in jobs if job.restoration is not None]
+        return jobs[sizes.index(max(sizes))] if sum(sizes) >= self._chunk_bytes else None
+
+    def _read(self, folding: dict[TopicPartition, _Job]) -> None:
+        if not set(folding) <= self._assigned:
+            self._reader.assign(
+                {each: job.restoration.positions()[each] for each, job in folding.items() if job.restoration}
+            )
+            self._assigned = set(folding)
+        elif done := self._assigned - set(folding):
+            # Its own task may write to it by now; what is left to the others stays prefetched.
+            self._reader.pause(list(done))
+            self._assigned -= done
+        for topic, of_topic in groupby(self._reader.poll(POLL_RECORDS, POLL_TIMEOUT_S), key=_TOPIC):
+            for partition, records in groupby(of_topic, key=_PARTITION):
+                changelog = TopicPartition(topic, partition)
+                if changelog in folding:
+                    self._guarded(folding[changelog], partial(_Job.take, changelog=changelog, messages=records))
+        for changelog, job in folding.items():
+            job.passed(changelog, self._reader.position(changelog))
+
+    def _store(self, job: _Job) -> None:
+        assert job.restoration is not None and job.plan is not None  # noqa: S101, PT018 - only such jobs come here
+        restoration, partition = job.restoration, job.task.source.partition
+        restoration.write_chunk()
+        self._listener.moved(partition, restoration.progress)
+        if restoration.reached:
+            self._listener.finished(partition, restoration.progress)
+            self._finish(job, job.plan)
+
+    def _say_if_it_waits(self, job: _Job, left: dict[TopicPartition, int]) -> None:
+        """Below its target a changelog gives nothing more only while somebody's transaction is open in it."""
+        now = time.monotonic()
+        if left != job.waiting_at or job.waiting_since is None:
+            job.waiting_at, job.waiting_since = left, now
+        elif now - job.waiting_since > WAITING_LOG_S:
+            job.waiting_since = now
+            reason = f"a transaction is open in {', '.join(sorted(each.topic for each in left))}"
+            logger.info("restore waits", partition=job.task.source.partition, reason=reason)
+
+    def _finish(self, job: _Job, plan: Plan) -> None:
+        self._jobs.pop(job.task.source.partition, None)
+        self._finished.append((job.task, plan))
+
+    def start(self) -> None:
+        """Run steps on a thread of its own until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="statelog-restorer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            if not self.step():
+                self._wake.wait(1.0)
+                self._wake.clear()
+            elif not self._assigned:
+                time.sleep(RETRY_PAUSE_S / 10)
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._reader.close()

@@ -1,0 +1,101 @@
+"""A task's tables between commits: what is pending, over a bounded cache, over the store."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+from operators.topology import TableSpec
+from pipeline.errors import StateLost
+from pipeline.state.api import Store
+from pipeline.state.envelope import seal, unseal
+
+Value = TypeVar("Value")
+
+_ABSENT: Final[Any] = object()
+
+
+class TaskTable(Generic[Value]):
+    """`operators.api.Table` of one partition.
+
+    The cache holds decoded values in two generations, each of half the entries: a full young one becomes the old one
+    and the old one goes. That is nearly least-recently-written, and costs nothing on a hit.
+    """
+
+    def __init__(self, spec: TableSpec[Value], store: Store) -> None:
+        self.name = spec.name
+        self._codec = spec.value
+        self._cached = spec.cached
+        self._store = store
+        self._half = 0
+        self._young: dict[bytes, Value] = {}
+        self._old: dict[bytes, Value] = {}
+        self._pending: dict[bytes, Value | None] = {}
+
+    def limit_cache(self, entries: int) -> None:
+        """How many decoded rows to keep; what is over goes at the next commit."""
+        self._half = entries // 2
+
+    def get(self, key: bytes) -> Value | None:
+        pending = self._pending.get(key, _ABSENT)
+        if pending is not _ABSENT:
+            return pending
+        cached = self._young.get(key, _ABSENT)
+        if cached is _ABSENT:
+            cached = self._old.get(key, _ABSENT)
+            if cached is _ABSENT:
+                return self._load(key)
+        return cached
+
+    def _load(self, key: bytes) -> Value | None:
+        sealed = self._store.get(self.name, key)
+        if sealed is None:
+            return None
+        payload = unseal(sealed)
+        try:
+            value = self._codec.decode(payload)
+        except ValueError as error:
+            # Whole, by its checksum, and so as its codec wrote it: a rebuild would meet the same bytes again.
+            raise StateLost(
+                "a row was written by another codec than reads it now",
+                hint="give the topology another version and run `statelog rebuild --from-source`, or restore the codec",
+                table=self.name,
+                key=key.hex(),
+            ) from error
+        if self._cached:
+            self._young[key] = value
+        return value
+
+    def put(self, key: bytes, value: Value) -> None:
+        self._pending[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self._pending[key] = None
+
+    def encode_pending(self) -> dict[bytes, bytes | None]:
+        """What changed since the last commit, as the changelog and the store will hold it."""
+        encode = self._codec.encode
+        return {key: None if value is None else seal(encode(value)) for key, value in self._pending.items()}
+
+    def settle(self) -> None:
+        """The pending changes are in the store now."""
+        young = self._young
+        for key, value in self._pending.items():
+            if value is None:
+                young.pop(key, None)
+                self._old.pop(key, None)
+            elif self._cached:
+                young[key] = value
+        self._pending = {}
+        if len(young) > self._half:
+            self._old, self._young = young, {}
+
+    def drop(self) -> None:
+        """The pending changes will never be: forget them, and every cached value that they changed in place."""
+        for key in self._pending:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+        self._pending = {}
+
+    def forget_cache(self) -> None:
+        """The store has moved on without this cache."""
+        self._young, self._old = {}, {}

@@ -1,0 +1,77 @@
+"""What a worker shows of itself to those who ask: queries, status, verification."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from operators.topology import AggregateStage, Topology
+from pipeline.state.api import Position, StoreIdentity, StoreView
+
+
+class PartitionState(StrEnum):
+    """What a worker is doing with a partition."""
+
+    RESTORING = "restoring"
+    ACTIVE = "active"
+    STALE = "stale"
+    """Held here, but the loop has not run within the session timeout: somebody else may own it by now."""
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """One partition of one worker; `position` and `end` are of the source, of the changelogs while restoring."""
+
+    partition: int
+    state: PartitionState
+    position: int
+    end: int
+    """The last stable offset, as far as known; -1 when unknown."""
+    end_age_s: float
+    """How old that knowledge is."""
+    rate: float
+    """Records a second, lately."""
+    eta_s: float | None
+    """Seconds to the end at that rate; None when it stands still."""
+
+
+class WorkerView(Protocol):
+    """A worker as its HTTP server sees it; every method may be called from any thread."""
+
+    @property
+    def worker_id(self) -> str: ...
+    @property
+    def topology(self) -> Topology: ...
+    @property
+    def stage(self) -> AggregateStage: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def generation(self) -> int:
+        """Rises with each assignment change that this worker sees."""
+        ...
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop lives, and if not, why."""
+        ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether every partition held here is active, and if not, why."""
+        ...
+
+    def partitions(self) -> list[PartitionStatus]: ...
+
+    def state_of(self, partition: int) -> PartitionState | None:
+        """None when the partition is not held here."""
+        ...
+
+    def view(self, partition: int) -> AbstractContextManager[StoreView]:
+        """Committed state of a partition held here; KeyError when it is not. The store stays open until it is left."""
+        ...
+
+    def checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        """A snapshot of an active store; KeyError when it is not held here, StateUnusable when not active."""
+        ...

@@ -1,0 +1,250 @@
+"""The loop: poll, process, commit. One thread does all of it; restores and queries run beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import methodcaller
+
+import structlog
+
+from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, StateUnusable, TransactionAborted
+from pipeline.log.api import Log, Message, Sink, Source, TopicPartition
+from pipeline.runtime.commit import commit
+from pipeline.runtime.crash import CrashHook, CrashPoint, nowhere
+from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.metrics import WorkerMetrics
+from pipeline.runtime.outbox import Outbox
+from pipeline.runtime.task import Task
+from pipeline.runtime.tasks import TaskSet
+from pipeline.settings import Settings
+
+IDLE_POLL_S = 0.1
+BEHIND_FACTOR = 5
+"""A worker that is behind may take so many commit intervals for a transaction: its readings wait for their turn anyway,
+and a row that changes twice between two commits is written once."""
+FENCED_LIMIT = 5
+"""Times in a row that a new producer may be fenced before its first commit: then somebody else really has the id."""
+
+_PARTITION = methodcaller("partition")
+
+logger = structlog.get_logger(__name__)
+
+
+class Worker:
+    """One worker of one stage, from `run` to its return."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: WorkerIdentity,
+        log: Log,
+        tasks: TaskSet,
+        *,
+        metrics: WorkerMetrics,
+        reach: CrashHook = nowhere,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._log = log
+        self._tasks = tasks
+        self._metrics = metrics
+        self._reach = reach
+        self._sink: Sink | None = None
+        self._outbox: Outbox | None = None
+        self._source: Source | None = None
+        self._open_work: dict[int, Task] = {}
+        """Tasks with records folded in the open transaction, by partition."""
+        self._folded = 0
+        self._commit_at = 0.0
+        self._fenced_in_a_row = 0
+        self._stopping = False
+        self.heartbeat = time.monotonic()
+        """When the loop last went round."""
+
+    def stop(self) -> None:
+        """Drain, commit, close: `run` returns soon after. May be called from a signal handler or another thread."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until `stop`. Raises the errors that end a worker: Fenced, RefusalLimit, StateLost, Misconfigured…"""
+        self._renew_sink()  # before joining: it ends the transaction that a dead worker of this id left open
+        self._source = source = self._log.source(
+            self._identity.source,
+            self._identity.group,
+            self,
+            instance_id=self._identity.instance_id,
+            client_id=self._identity.client_id,
+        )
+        self._tasks.start(source)
+        try:
+            while not self._stopping:
+                self._round(source)
+            self._commit_or_recover()
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            with contextlib.suppress(Retryable, TransactionAborted, Fenced):
+                source.close()  # a dynamic member leaves; `revoked` runs inside
+            self._tasks.stop()
+            if self._sink is not None:
+                self._sink.close()
+
+    def _round(self, source: Source) -> None:
+        self.heartbeat = now = time.monotonic()
+        if self._sink is None:
+            self._renew_sink()
+        timeout = max(self._commit_at - now, 0.0) if self._open_work else IDLE_POLL_S
+        # A poll for many waits for many: the first record of a transaction is taken alone, and starts its clock.
+        limit = self._settings.poll_records if self._open_work else 1
+        messages = source.poll(limit, timeout)
+        if messages:
+            self._guarded(lambda: self._process(messages))
+        elif not self._open_work:
+            self._tasks.note_passed()
+        if self._sink is not None:
+            self._begin_restored(source)
+        if self._open_work and self._commit_is_due(behind=len(messages) == limit):
+            self._commit_or_recover()
+
+    def _commit_is_due(self, *, behind: bool) -> bool:
+        late_s = time.monotonic() - self._commit_at
+        grace_s = (BEHIND_FACTOR - 1) * self._settings.commit_interval_ms / 1000 if behind else 0.0
+        return self._folded >= self._settings.commit_records or late_s >= grace_s
+
+    def _process(self, messages: Sequence[Message]) -> None:
+        assert self._sink is not None and self._outbox is not None  # noqa: S101, PT018 - `_round` renews a lost sink
+        active = self._tasks.active
+        for partition, run in groupby(messages, key=_PARTITION):
+            task = active.get(partition)
+            if task is None:
+                continue  # fetched before a rebalance took it away
+            if not self._open_work:
+                self._sink.begin()
+                self._commit_at = time.monotonic() + self._settings.commit_interval_ms / 1000
+            batch = list(run)
+            self._open_work[partition] = task
+            refused = task.process(batch, self._outbox)
+            self._metrics.processed(len(batch), refused)
+            self._folded += len(batch)
+        self._reach(CrashPoint.FOLDED, self._folded)
+
+    def _begin_restored(self, source: Source) -> None:
+        starts = self._tasks.take_restored()
+        if starts:
+            source.resume(starts)
+
+    # Commit, and what follows when it fails
+
+    def _commit_or_recover(self) -> None:
+        if self._open_work:
+            self._guarded(self._commit)
+
+    def _commit(self) -> None:
+        assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - work is open, so both are
+        began = time.monotonic()
+        commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
+        self._metrics.committed(self._folded, time.monotonic() - began)
+        self._open_work = {}
+        self._folded = 0
+        self._fenced_in_a_row = 0
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Do what may end the transaction, and take the way back that its error asks for."""
+        try:
+            act()
+        except (TransactionAborted, Retryable) as error:
+            logger.warning("transaction aborted", reason=str(error))
+            self._metrics.aborted()
+            self._drop_work()
+            self._abort()
+        except (Fenced, OutcomeUnknown) as error:
+            self._lose_sink(error)
+        except StateUnusable as error:
+            self._drop_work()
+            self._abort()
+            self._tasks.rebuild(int(str(error.data["partition"])), error)
+
+    def _drop_work(self) -> None:
+        """Forget what the transaction would have changed, and send its tasks back to where the last commit ended."""
+        for task in self._open_work.values():
+            task.drop()
+        dropped, self._open_work, self._folded = self._open_work, {}, 0
+        self._send_back(list(dropped))
+
+    def _send_back(self, partitions: Sequence[int]) -> None:
+        held = [TopicPartition(self._identity.source, each) for each in partitions if each in self._tasks.active]
+        if held and self._source is not None:
+            self._source.pause(held)
+            self._tasks.restore_again(held)
+
+    def _abort(self) -> None:
+        try:
+            if self._sink is not None:
+                self._sink.abort()
+        except (Fenced, OutcomeUnknown, TransactionAborted) as error:
+            self._lose_sink(error)
+
+    def _lose_sink(self, error: PipelineError) -> None:
+        """A producer that is fenced, or whose last commit may or may not have happened.
+
+        Its own transaction time-out looks the same as somebody else's taking its id. So: a new producer, and then the
+        group says what is still owned, and the restore what was committed.
+        """
+        self._fenced_in_a_row += 1
+        logger.warning("producer lost", reason=str(error), times=self._fenced_in_a_row)
+        self._metrics.aborted()
+        if self._fenced_in_a_row > FENCED_LIMIT:
+            raise Fenced(
+                "the producer is fenced again and again",
+                hint="another process uses this worker's transactional id: give each its own --id",
+                id=self._identity.transactional_id,
+            )
+        self._drop_work()
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+        # A task without open work may still be one commit behind what the lost producer did: all of them look again.
+        self._send_back(list(self._tasks.active))
+
+    def _renew_sink(self) -> None:
+        try:
+            self._sink = self._log.sink(self._identity.transactional_id)
+        except Retryable as error:
+            if self._source is None:
+                raise
+            logger.warning("no producer yet", reason=str(error))
+            return
+        self._outbox = self._identity.outbox(self._sink)
+
+    def _abandon(self) -> None:
+        """On the way out with an error: nothing of the open transaction may be seen."""
+        for task in self._open_work.values():
+            task.drop()
+        self._open_work = {}
+        if self._sink is not None:
+            with contextlib.suppress(PipelineError):
+                self._sink.abort()
+
+    # The group's word; on the thread that polls, from inside `poll` or `close`
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self._tasks.add(partitions)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        self._commit_or_recover()
+        self._reach(CrashPoint.REVOKED)
+        self._tasks.remove(partitions)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Somebody else owns these by now. Dropped before any new credentials are fetched: the broker checks the
+        member, not the partition.
+        """
+        if self._open_work:
+            logger.warning("partitions lost with open work", partitions=[each.partition for each in partitions])
+            self._drop_work()
+            self._abort()
+        self._tasks.remove(partitions)

@@ -1,0 +1,110 @@
+"""One worker process: the loop, what runs beside it, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+
+from operators.topology import AggregateStage, Stage, Topology
+from pipeline.errors import Misconfigured
+from pipeline.log.api import Admin
+from pipeline.log.kafka import connect
+from pipeline.query.directory import Directory
+from pipeline.query.listener import LOOPBACK, Listener
+from pipeline.query.server import QueryServer
+from pipeline.runtime.cluster import look_up
+from pipeline.runtime.crash import from_environment
+from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.metrics import WorkerMetrics
+from pipeline.runtime.observe import AggregateView
+from pipeline.runtime.restorer import RestoreListener
+from pipeline.runtime.start import load_topology, make_tasks, stage_of
+from pipeline.runtime.tasks import AggregateTasks, Surroundings
+from pipeline.runtime.worker import Worker
+from pipeline.settings import Settings
+from pipeline.topics import TopicPlan
+from pipeline.verify.worker_side import verifier
+
+logger = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreListener) -> None:
+    """Run a worker of a stage until SIGTERM or SIGINT: drain, commit, close.
+
+    Raises Misconfigured before the first poll, and whatever ends a worker: Fenced, RefusalLimit, StateLost…
+    """
+    topology = load_topology(settings)
+    stage = stage_of(topology, stage_name)
+    log = connect(settings)
+    reach = from_environment()
+    with ExitStack() as cleanup:
+        admin = log.admin()
+        cleanup.callback(admin.close)
+        TopicPlan(topology, settings.prefix).require(admin)
+        listener = _listener(settings, stage)
+        identity = WorkerIdentity.of(settings, stage, listener.address if listener else None)
+        topics = look_up(admin, settings.prefix, stage)
+        around = Surroundings(settings, log, admin, topics, identity.group, restore_listener, reach)
+        tasks = make_tasks(around, topology, identity)
+        cleanup.callback(tasks.stop)
+        metrics = WorkerMetrics(stage.name)
+        worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach)
+        if isinstance(tasks, AggregateTasks) and isinstance(stage, AggregateStage) and listener:
+            cleanup.enter_context(_served(settings, topology, tasks, worker, identity, admin, listener, metrics))
+        cleanup.enter_context(_stopped_by_signals(worker.stop))
+        logger.info("worker starts", stage=stage.name, id=identity.worker_id, group=identity.group,
+                    protocol=settings.group_protocol)  # fmt: skip
+        worker.run()
+        logger.info("worker stopped", id=identity.worker_id)
+
+
+def _listener(settings: Settings, stage: Stage) -> Listener | None:
+    if isinstance(stage, AggregateStage):
+        if settings.http is None and settings.id is not None:
+            return Listener.steady(f"{settings.prefix}{stage.name}-{settings.id}", settings.advertise)
+        return Listener(settings.http or LOOPBACK, settings.advertise)
+    if settings.http:
+        raise Misconfigured("a stateless worker serves no queries", hint="leave --http to aggregate workers")
+    return None
+
+
+@contextmanager
+def _served(
+    settings: Settings,
+    topology: Topology,
+    tasks: AggregateTasks,
+    worker: Worker,
+    identity: WorkerIdentity,
+    admin: Admin,
+    listener: Listener,
+    metrics: WorkerMetrics,
+) -> Iterator[None]:
+    """Queries answered, and the worker's view of itself kept fresh, while the loop runs."""
+    view = AggregateView(worker, identity, topology, tasks, admin, session_timeout_ms=settings.session_timeout_ms)
+    directory = Directory.of_group(admin, identity.group, identity.source)
+    server = QueryServer(view, directory, listener, verify=verifier(settings, view), registry=metrics.registry)
+    view.start()
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        view.stop()
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT drain the worker; the handlers that were there come back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers; whoever runs a worker elsewhere stops it
+        return
+    before = {each: signal.signal(each, lambda *_: stop()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,142 @@
+"""The store in memory: the same contract, for folds that need no disk."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from pipeline.errors import StateUnusable
+from pipeline.state.api import Position, Restoring, StoreIdentity, StoreView, WriteSet
+from pipeline.state.envelope import seal, unseal
+
+_CHECKPOINT = "memory-checkpoint"
+
+Rows = dict[bytes, bytes]
+
+
+class _Snapshot(msgspec.Struct):
+    position: Position
+    tables: dict[str, Rows]
+
+
+class MemoryView:
+    """A copy of the tables at one instant."""
+
+    def __init__(self, tables: Mapping[str, Rows], position: Position) -> None:
+        self._tables = {name: dict(rows) for name, rows in tables.items()}
+        self._position = position
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return self._tables[table].get(key)
+
+    def scan(self, table: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        rows = self._tables[table]
+        keys = sorted(rows)
+        end = len(keys) if stop is None else bisect_left(keys, stop)
+        for key in keys[bisect_left(keys, start) : end]:
+            yield key, rows[key]
+
+
+class MemoryStore:
+    """One partition's state in memory, lost with the process."""
+
+    def __init__(self, identity: StoreIdentity, tables: Sequence[str]) -> None:
+        self._identity = identity
+        self._tables: dict[str, Rows] = {table: {} for table in tables}
+        self._position = Position()
+        self._restoring: Restoring | None = None
+        self._moment = Lock()
+        self._closed = False
+
+    @property
+    def identity(self) -> StoreIdentity:
+        return self._identity
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    @property
+    def restoring(self) -> Restoring | None:
+        return self._restoring
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        self._check_open()
+        return self._tables[table].get(key)
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        self._check_open()
+        rows = self._tables[table]
+        return [rows.get(key) for key in keys]
+
+    def apply(self, writes: WriteSet, position: Position) -> None:
+        self._move(writes.rows, position)
+
+    def begin_restore(self, target: Restoring) -> None:
+        self._check_open()
+        self._restoring = target
+
+    def restore_rows(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position, *, done: bool) -> None:
+        if self._restoring is None:
+            raise StateUnusable("rows restored into a store that was not marked")
+        self._move(rows, position)
+        if done:
+            self._restoring = None
+
+    @contextmanager
+    def view(self) -> Iterator[StoreView]:
+        with self._moment:
+            self._check_open()
+            view = MemoryView(self._tables, self._position)
+        yield view
+
+    def checkpoint(self, directory: Path) -> Position:
+        with self._moment:
+            self._check_open()
+            if self._restoring is not None:
+                raise StateUnusable("a store in mid-restore is no prefix")
+            snapshot = _Snapshot(self._position, self._tables)
+            directory.mkdir(mode=0o700, parents=True)
+            (directory / _CHECKPOINT).write_bytes(seal(msgspec.msgpack.encode(snapshot)))
+            return self._position
+
+    def sync(self) -> None:
+        self._check_open()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _move(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position) -> None:
+        self._check_open()
+        targets = {table: self._tables[table] for table in rows}  # an unknown table changes nothing
+        with self._moment:
+            for table, changes in rows.items():
+                target = targets[table]
+                for key, value in changes.items():
+                    if value is None:
+                        target.pop(key, None)
+                    else:
+                        target[key] = value
+            self._position = position
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateUnusable("the store is closed")
+
+
+def read_memory_checkpoint(directory: Path) -> StoreView:
+    """What `MemoryStore.checkpoint` wrote; StateUnusable when it cannot be read."""
+    try:
+        snapshot = msgspec.msgpack.decode(unseal((directory / _CHECKPOINT).read_bytes()), type=_Snapshot)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StateUnusable("the checkpoint cannot be read", directory=directory) from error
+    return MemoryView(snapshot.tables, snapshot.position)

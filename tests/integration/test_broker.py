@@ -1,0 +1,180 @@
+"""The embedded broker: a real Kafka that comes, answers, keeps what it was told and always goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from pipeline.broker import EmbeddedBroker
+from pipeline.broker.directory import DataDirectory
+from pipeline.broker.ports import free_port
+from pipeline.errors import BrokerFailed, Misconfigured, StateLocked
+from pipeline.log.ping import ping
+from tests.support.brokers import Kafka, PrivateBroker
+
+# A process that runs the broker, tells its pid and directory, and then does nothing, so that it can be killed.
+PARENT = """
+import time
+from pipeline.broker import EmbeddedBroker
+broker = EmbeddedBroker()
+broker.start()
+print(broker.pid, broker.data_dir, flush=True)
+time.sleep(600)
+"""
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process; one that is dead and waits to be collected is not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return state.strip() != "" and not state.startswith("Z")
+
+
+def gone_within(seconds: float, pid: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not running(pid)
+
+
+def create_topic(bootstrap_servers: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+
+
+def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"{topic}-producer"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(topic, value, b"key")
+    producer.commit_transaction(20)
+
+
+def consume(bootstrap_servers: str, topic: str) -> bytes | None:
+    settings = {"bootstrap.servers": bootstrap_servers, "group.id": f"{topic}-group", "auto.offset.reset": "error"}
+    consumer = Consumer(settings)
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    message = consumer.poll(20)
+    consumer.close()
+    assert message is not None
+    assert message.error() is None, message.error()
+    value: bytes | None = message.value()
+    return value
+
+
+@pytest.fixture(scope="module")
+def embedded(kafka: Kafka) -> Iterator[EmbeddedBroker]:
+    """The session's broker if it is an embedded one, else one for this module."""
+    if kafka.embedded is not None:
+        yield kafka.embedded
+    else:
+        with EmbeddedBroker() as broker:
+            yield broker
+
+
+@pytest.fixture
+def parent() -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
+    """A process with a broker on a temporary directory; Java's pid; the directory."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid, directory = process.stdout.readline().split()
+        try:
+            yield process, int(pid), Path(directory)
+        finally:
+            process.kill()
+            # Where a test killed the supervisor too, nobody else is left to do it.
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_what_is_produced_in_a_transaction_is_consumed(embedded: EmbeddedBroker, prefix: str) -> None:
+    create_topic(embedded.bootstrap_servers, f"{prefix}topic")
+    produce(embedded.bootstrap_servers, f"{prefix}topic", b"value")
+    assert consume(embedded.bootstrap_servers, f"{prefix}topic") == b"value"
+
+
+def test_data_and_address_outlive_a_kill_and_an_orderly_restart(private_broker: PrivateBroker, tmp_path: Path) -> None:
+    broker = private_broker(data_dir=tmp_path / "données: 100 %")
+    address = broker.bootstrap_servers
+    create_topic(address, "topic")
+    produce(address, "topic", b"before")
+
+    killed = broker.pid
+    broker.kill()
+    assert not broker.alive()
+    assert not running(killed)
+    assert not ping(address, timeout_s=1)
+    broker.start()
+    assert broker.bootstrap_servers == address
+    assert consume(address, "topic") == b"before"
+
+    broker.restart()
+    assert broker.bootstrap_servers == address
+    assert consume(address, "topic") == b"before"
+
+
+def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(embedded: EmbeddedBroker) -> None:
+    with pytest.raises(StateLocked) as refused:
+        EmbeddedBroker(data_dir=embedded.data_dir).start()
+    assert embedded.bootstrap_servers in str(refused.value)
+    assert refused.value.hint
+    assert ping(embedded.bootstrap_servers, timeout_s=5)
+
+
+def test_a_taken_port_is_said_to_be_taken(embedded: EmbeddedBroker) -> None:
+    port = int(embedded.bootstrap_servers.split(":")[1])
+    with pytest.raises(Misconfigured, match="port is taken"):
+        EmbeddedBroker(port).start()
+
+
+def test_no_java_and_no_file_outlive_a_parent_that_is_killed(parent: tuple[subprocess.Popen[str], int, Path]) -> None:
+    process, java, directory = parent
+    assert running(java)
+    assert directory.exists()
+    process.kill()
+    process.wait()
+    assert gone_within(10, java)
+    deadline = time.monotonic() + 5
+    while directory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not directory.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_java_ends_with_its_supervisor(parent: tuple[subprocess.Popen[str], int, Path]) -> None:
+    _, java, _ = parent
+    status = Path(f"/proc/{java}/status").read_text()
+    supervisor = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
+    os.kill(supervisor, signal.SIGKILL)
+    assert gone_within(10, java)
+
+
+def test_a_broker_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    with pytest.raises(BrokerFailed) as failed:
+        EmbeddedBroker(data_dir=tmp_path, overrides={"num.partitions": "none"}).start()
+    assert "num.partitions" in failed.value.hint
+    DataDirectory(tmp_path).release()  # it is free again
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_runs_until_it_is_told_to_stop(tmp_path: Path, deadly: signal.Signals) -> None:
+    port = free_port()
+    run = "from pipeline.cli.main import run; run()"
+    arguments = ["broker", "--json", "--port", str(port), "--data-dir", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", run, *arguments], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        facts = json.loads(command.stdout.readline())
+        assert facts["bootstrap_servers"] == f"127.0.0.1:{port}"
+        assert ping(facts["bootstrap_servers"], timeout_s=10)
+        command.send_signal(deadly)
+        assert command.wait(20) == 0
+    assert not running(facts["pid"])

@@ -1,0 +1,88 @@
+"""Worker processes as tests treat them: started, asked, stopped, and killed without a word."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime.crash import CrashPoint, CrashTrace
+from tests.support.waiting import PATIENCE_S
+
+ROOT = Path(__file__).parents[2]
+STATELOG = (sys.executable, "-c", "from pipeline.cli.main import run; run()")
+LOG_TAIL = 40
+"""Lines of a worker's log that a failed test shows."""
+
+OPEN_WORK = frozenset({CrashPoint.FOLDED, CrashPoint.CHANGELOG_SENT, CrashPoint.OFFSETS_SENT, CrashPoint.COMMITTED})
+"""Where a crash finds something begun and not finished: a batch that is not committed, or not in the store."""
+
+
+class WorkerProcess:
+    """One run of `statelog worker`, in a process group of its own, with a log and a crash trace."""
+
+    def __init__(self, stage: str, options: Mapping[str, str], environment: Mapping[str, str], log: Path) -> None:
+        self.stage = stage
+        self.log = log
+        self.trace = log.with_suffix(".trace")
+        flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [*STATELOG, "worker", stage, *flags],
+                cwd=ROOT,
+                env={**os.environ, **environment, "STATELOG_CRASH_TRACE": str(self.trace)},
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def point(self) -> CrashPoint:
+        """Where it is, or was last."""
+        # The worker makes the file before it fills it.
+        written = self.trace.exists() and self.trace.stat().st_size
+        return CrashTrace.last(self.trace) if written else CrashPoint.IDLE
+
+    def kill(self) -> CrashPoint:
+        """SIGKILL; where it hit."""
+        assert self.alive, f"the worker ended by itself:\n{self.text()}"
+        self._process.kill()
+        self._process.wait()
+        return self.point
+
+    def stop(self) -> None:
+        """SIGTERM; it must drain and say so by its exit code."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0, self.text()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, within_s: float = PATIENCE_S) -> int:
+        """Its exit code; minus a signal's number for a process that one ended."""
+        return self._process.wait(within_s)
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of its log under this name, in order."""
+        lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == name]
+
+    def close(self) -> None:
+        """End it, however it is; what it wrote last shows in the report of a failed test."""
+        if self.alive:
+            self._process.kill()
+            self._process.wait()
+        print(f"--- {self.log.name}, exit code {self._process.returncode}")
+        print("\n".join(self.text().splitlines()[-LOG_TAIL:]))
