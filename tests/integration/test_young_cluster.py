@@ -16,10 +16,15 @@ def test_a_coordinator_that_is_not_there_yet_is_waited_for(private_broker: Priva
         bootstrap_servers=private_broker(offsets_topic_replication_factor="3").bootstrap_servers, prefix="young-"
     )
     admin, answers = KafkaAdmin(settings), []
-    asking = threading.Thread(target=lambda: answers.append((admin.members("nobody"), admin.delete_group("nobody"))))
+
+    def ask() -> None:
+        answers.append(admin.members("nobody"))
+        admin.delete_group("nobody")
+
+    asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.5)  # the client has long given up asking for the coordinator
+    time.sleep(0.5)  # librdkafka would have given up looking for the coordinator
     assert answers == []
     KafkaAdmin(settings).create_topics({"__consumer_offsets": {"cleanup.policy": "compact"}}, 4, 1)
     asking.join()
-    assert answers == [([], None)]
+    assert answers == [[]]
