@@ -79,11 +79,13 @@ class KafkaSink:
         on_delivery: Callable[[Delivery], None],
     ) -> None:
         produce, topic, partition = self._producer.produce, to.topic, to.partition
-        left, listed = len(rows), list(headers)
+        listed = list(headers)
+        report: dict[str, Any] = {}
+        left = len(rows)
         for key, value in rows.items():
             left -= 1
-            # Only the last one reports where it went: a report costs as much as the sending.
-            report = {} if left else {"on_delivery": self._report(on_delivery)}
+            if not left:  # only the last one reports where it went: a report costs as much as the sending
+                report = {"on_delivery": self._report(on_delivery)}
             while True:
                 try:
                     produce(topic, value, key, partition, headers=listed, **report)

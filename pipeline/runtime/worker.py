@@ -22,7 +22,7 @@ from pipeline.runtime.tasks import TaskSet
 from pipeline.settings import Settings
 
 IDLE_POLL_S = 0.1
-BEHIND_FACTOR = 5
+BEHIND_FACTOR = 10
 """A worker that is behind may take so many commit intervals for a transaction: its readings wait for their turn anyway,
 and a row that changes twice between two commits is written once."""
 FENCED_LIMIT = 5
