@@ -10,6 +10,7 @@ from operators.topology import AggregateStage, Topology, TransformStage
 from pipeline.errors import Misconfigured
 from pipeline.faust_host.aggregating import host_aggregate
 from pipeline.faust_host.committed import committed_offsets
+from pipeline.faust_host.consumer import HostTransport
 from pipeline.faust_host.exits import failure
 from pipeline.faust_host.fold import TABLES
 from pipeline.faust_host.sending import Sending
@@ -33,6 +34,9 @@ class HostApp(faust.App):  # type: ignore[misc] # Faust is not typed
         """Starts no web server: Faust's has no authentication, listens everywhere, and its command asks for it."""
 
         enable_web = False
+
+    def _new_transport(self) -> HostTransport:
+        return HostTransport(self.conf.broker_consumer, self)
 
     async def _on_agent_error(self, agent: Any, error: BaseException) -> None:
         # Faust's own would commit, acknowledge the record and start the agent again.

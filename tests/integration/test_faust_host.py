@@ -266,6 +266,23 @@ def test_a_state_that_cannot_be_read_ends_it_with_nothing_acknowledged(
         assert not any(worker.committed("readings").values())
 
 
+def test_what_is_read_while_tables_are_restored_and_partitions_are_sought_is_neither_skipped_nor_repeated(
+    kafka: Kafka, prefix: str, tmp_path: Path
+) -> None:
+    with (
+        cluster_on(kafka, prefix, tmp_path) as cluster,
+        FaustWorker(cluster, tmp_path, app="tests.support.dawdling_faust_app") as worker,
+        TelemetryLoad(cluster, rate=RATE, devices=DEVICES) as load,
+    ):
+        for _ in range(2):
+            worker.start()
+            works_for_a_while(cluster, worker, load)
+            worker.kill()
+        worker.start()
+        works_for_a_while(cluster, worker, load)
+        assert not worker.restarts
+
+
 def test_it_refuses_to_aggregate_what_native_workers_wrote_in_transactions(
     kafka: Kafka, prefix: str, tmp_path: Path
 ) -> None:
