@@ -15,7 +15,7 @@ from operators.device import DEVICE_STATE, DEVICE_WINDOWS
 from pipeline.broker.ports import free_port
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.faust_host.dump import States
-from pipeline.faust_host.exits import AGENT_FAILED, RECORDS_SKIPPED
+from pipeline.faust_host.exits import AGENT_FAILED, RECORDS_SKIPPED, STALLED
 from pipeline.faust_host.settings import changelog_of
 from pipeline.log.kafka import connect
 from pipeline.partitioning import partition_of
@@ -264,6 +264,20 @@ def test_a_state_that_cannot_be_read_ends_it_with_nothing_acknowledged(
         worker.start()
         worker.ends(AGENT_FAILED)
         assert not any(worker.committed("readings").values())
+
+
+def test_records_that_wait_and_are_not_handed_over_end_it(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
+    with (
+        cluster_on(kafka, prefix, tmp_path) as cluster,
+        FaustWorker(cluster, tmp_path, "aggregate", app="tests.support.skipping_faust_app") as skipping,
+        FaustWorker(cluster, tmp_path, "aggregate") as worker,
+    ):
+        cluster.send("readings", [(KEY, reading(0)), (KEY, reading(1))])
+        waiting = f"partition {partition_of(KEY, PARTITIONS)} and are not handed over: expected offset 0, end 2"
+        skipping.start().ends(STALLED, waiting)
+        assert not any(skipping.committed("readings").values())
+        worker.start().drain("readings")
+        check_states(oracle_of(cluster), worker.states())
 
 
 def test_what_is_read_while_tables_are_restored_and_partitions_are_sought_is_neither_skipped_nor_repeated(
