@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from operators.api import Record
@@ -43,9 +44,9 @@ class StageInput:
         """The next record's offset; None before the first of this assignment."""
         return self._continuity.expected(partition)
 
-    def begins(self, partition: TopicPartition) -> int:
+    def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where an assignment begins. Raises Retryable; asks Kafka, and may be called on any thread."""
-        return self._continuity.begins(partition)
+        return self._continuity.begins(partitions)
 
     @property
     def under_way(self) -> bool:

@@ -61,6 +61,8 @@ class Watch:
 
     async def _look(self) -> None:
         app = self._app
+        if app.should_stop:
+            return
         if app.rebalancing_count != self._assignment:
             self._forget()
             self._assignment = app.rebalancing_count
@@ -70,10 +72,11 @@ class Watch:
         self._restore.forget()
         partitions = self._assigned()
         ends = await asyncio.to_thread(self._admin.high_watermarks, partitions)
-        for each in partitions:
-            if self._expected(each) is None:
-                self._begins[each] = await asyncio.to_thread(self._inputs[each.topic].begins, each)
-        if app.rebalancing_count != self._assignment or app.rebalancing:
+        for topic, source in self._inputs.items():
+            unknown = [each for each in partitions if each.topic == topic and self._expected(each) is None]
+            if unknown:
+                self._begins |= await asyncio.to_thread(source.begins, unknown)
+        if app.should_stop or app.rebalancing or app.rebalancing_count != self._assignment:
             return  # and the answers are of another assignment
         sights = {each: Sight(self._expected(each) or 0, ends[each]) for each in partitions}
         found = self._standstill.look(sights, self._under_way)
