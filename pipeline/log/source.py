@@ -119,13 +119,13 @@ class KafkaSource:
         self._consumer.pause([KafkaTopicPartition(each.topic, each.partition) for each in partitions])
 
     def resume(self, positions: Mapping[TopicPartition, int]) -> None:
-        # Without this look-up the client may sit for up to a second before it fetches from a partition that was idle.
-        # Only a matter of speed: a cluster that does not answer is met again by the poll.
-        with contextlib.suppress(KafkaException):
-            self._consumer.list_topics(self._topic, timeout=10)
         for partition, offset in positions.items():
             self._seek(KafkaTopicPartition(partition.topic, partition.partition, offset))
         self._consumer.resume([KafkaTopicPartition(each.topic, each.partition) for each in positions])
+        # Without a look-up after it the client sits for a second before it fetches from a partition that was idle; one
+        # before it does not help. Only a matter of speed: a cluster that does not answer is met again by the poll.
+        with contextlib.suppress(KafkaException):
+            self._consumer.list_topics(self._topic, timeout=10)
 
     def _seek(self, target: Any) -> None:
         give_up = time.monotonic() + SEEK_PATIENCE_S
