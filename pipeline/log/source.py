@@ -108,7 +108,10 @@ class KafkaSource:
         self._consumer = self._subscribe()
 
     def membership(self) -> Membership:
-        metadata = self._consumer.consumer_group_metadata()
+        try:
+            metadata = self._consumer.consumer_group_metadata()
+        except RuntimeError:  # the client has let go of its group: in `close`, before it tells `revoked` or after
+            return Membership(None, member=False)
         return Membership(metadata, member=metadata is not None and _generation(metadata) >= 0)
 
     def position(self, partition: TopicPartition) -> int | None:
