@@ -74,12 +74,11 @@ class Worker:
         try:
             while not self._stopping:
                 self.round()
-            self._commit_or_recover()
         except BaseException:
             self._abandon()
+            self._close()
             raise
-        finally:
-            self.leave()
+        self.leave()
 
     def join(self) -> None:
         """Before the first `round`."""
@@ -94,10 +93,19 @@ class Worker:
         self._tasks.start(self._source)
 
     def leave(self) -> None:
-        """Close what `join` opened. `revoked` runs inside, so open work is committed if the group still takes it."""
+        """After the last `round`: commit what is open, and close."""
+        try:
+            self._commit_or_recover()
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         if self._source is not None:
             with contextlib.suppress(Retryable, TransactionAborted, Fenced):
-                self._source.close()  # a dynamic member leaves
+                self._source.close()  # a dynamic member leaves; `revoked` runs inside
         self._tasks.stop()
         if self._sink is not None:
             self._sink.close()

@@ -50,12 +50,13 @@ class MemoryStores:
     """`pipeline.state.api.Stores` of one worker in memory: it plays the disk, and outlives the worker that dies."""
 
     def __init__(self) -> None:
-        self._stores: dict[int, MemoryStore] = {}
+        self.stores: dict[int, MemoryStore] = {}
+        """By partition."""
 
     def open(self, identity: StoreIdentity, tables: Sequence[str]) -> MemoryStore:
-        store = self._stores.get(identity.partition)
+        store = self.stores.get(identity.partition)
         if store is None or not set(tables) <= store.tables:
-            store = self._stores[identity.partition] = MemoryStore(identity, tables)
+            store = self.stores[identity.partition] = MemoryStore(identity, tables)
         elif store.identity != identity:
             raise StateForeign("the store of another pipeline or partition, or of topics made anew")
         store.reopen()
@@ -63,7 +64,7 @@ class MemoryStores:
 
     def quarantine(self, partition: int, why: str) -> Path | None:  # noqa: ARG002
         """It is gone: nobody looks into a quarantine in memory."""
-        self._stores.pop(partition, None)
+        self.stores.pop(partition, None)
         return None
 
     def release(self) -> None:
