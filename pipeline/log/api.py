@@ -1,7 +1,7 @@
 """The log as the runtime sees it: what Kafka gives, in the project's own words.
 
-`pipeline.log.kafka` implements these protocols, and `pipeline.log.memory` in memory, under the same contract tests. Every
-method raises only `pipeline.errors`.
+`pipeline.log.kafka` implements these protocols, and `pipeline.log.memory` in memory, under the same contract tests.
+Every method raises only `pipeline.errors`.
 """
 
 from __future__ import annotations
