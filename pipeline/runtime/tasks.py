@@ -21,9 +21,7 @@ from pipeline.runtime.restore import REBUILD_HINT, Restoration
 from pipeline.runtime.restorer import RestoreListener, Restorer
 from pipeline.runtime.task import AggregateTask, Task, TransformTask
 from pipeline.settings import Settings
-from pipeline.state.api import Store, StoreIdentity
-from pipeline.state.directory import StateDirectory
-from pipeline.state.rocks import RocksStore
+from pipeline.state.api import Store, StoreIdentity, Stores
 
 logger = structlog.get_logger(__name__)
 
@@ -64,6 +62,8 @@ class Surroundings:
     group: str
     listener: RestoreListener
     reach: CrashHook
+    restore_beside: bool = True
+    """Whether restores run on a thread of their own; else whoever drives the worker calls `restorer.step`."""
 
 
 class _Tasks:
@@ -87,7 +87,8 @@ class _Tasks:
             self._around.listener,
             self._around.settings.restore_chunk_bytes,
         )
-        self._restorer.start()
+        if self._around.restore_beside:
+            self._restorer.start()
 
     @property
     def restorer(self) -> Restorer:
@@ -162,13 +163,11 @@ class TransformTasks(_Tasks):
 class AggregateTasks(_Tasks):
     """Tasks of a stateful stage, each with a store of its own."""
 
-    def __init__(
-        self, around: Surroundings, stage: AggregateStage, directory: StateDirectory, identity: StoreIdentity
-    ) -> None:
+    def __init__(self, around: Surroundings, stage: AggregateStage, stores: Stores, identity: StoreIdentity) -> None:
         """`identity` is a store's but for its partition."""
         super().__init__(around)
         self.stage = stage
-        self._directory = directory
+        self._stores = stores
         self._identity = identity
         self.held: Mapping[int, AggregateTask] = {}
         """Every task here, restoring or active; replaced, never changed."""
@@ -194,17 +193,16 @@ class AggregateTasks(_Tasks):
         self.restorer.add(task, Restoration(task, self._around.settings.prefix, self._around.reach))
 
     def _open_store(self, partition: int) -> Store:
-        path = self._directory.partition(partition)
         identity = msgspec.structs.replace(self._identity, partition=partition)
         tables = [table.name for table in self.stage.tables]
         try:
-            return RocksStore.open(path, identity, tables)
+            return self._stores.open(identity, tables)
         except StateForeign as error:
             self._require_committed(partition, error)
             self._quarantine(partition, error)
         except StateUnusable as error:
             self._quarantine(partition, error)
-        return RocksStore.open(path, identity, tables)
+        return self._stores.open(identity, tables)
 
     def _require_committed(self, partition: int, why: StateForeign) -> None:
         """A store of topics that are gone, and a group that knows nothing: to go on would be to start empty.
@@ -218,7 +216,7 @@ class AggregateTasks(_Tasks):
             ) from why
 
     def _quarantine(self, partition: int, why: StateUnusable) -> None:
-        moved = self._directory.quarantine(partition, str(why))
+        moved = self._stores.quarantine(partition, str(why))
         logger.warning("store put in quarantine, rebuilding", partition=partition, why=str(why), kept=str(moved))
 
     def readable_end(self, partition: int, position: int, last_stable: int) -> int:
@@ -265,4 +263,4 @@ class AggregateTasks(_Tasks):
     def stop(self) -> None:
         super().stop()
         self.remove([task.source for task in self.held.values()])
-        self._directory.release()
+        self._stores.release()
