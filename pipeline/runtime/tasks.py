@@ -144,9 +144,8 @@ class TransformTasks(_Tasks):
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
-        for source in partitions:
-            task = TransformTask(source, self._around.topics.source_id, self._refusals(), self._stage.operator)
-            self.restorer.add(task, None)
+        topic_id, operator = self._around.topics.source_id, self._stage.operator
+        self.restorer.add([(TransformTask(each, topic_id, self._refusals(), operator), None) for each in partitions])
 
     def remove(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
@@ -157,7 +156,7 @@ class TransformTasks(_Tasks):
         for source in partitions:
             task = self._deactivate(source.partition)
             if isinstance(task, TransformTask):
-                self.restorer.add(task, None)
+                self.restorer.add([(task, None)])
 
 
 class AggregateTasks(_Tasks):
@@ -174,11 +173,14 @@ class AggregateTasks(_Tasks):
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
-        for source in partitions:
-            self._open(source)
+        self._restore([self._open(source) for source in partitions])
         self._spread_cache()
 
-    def _open(self, source: TopicPartition) -> None:
+    def _restore(self, tasks: Sequence[AggregateTask]) -> None:
+        prefix, reach = self._around.settings.prefix, self._around.reach
+        self.restorer.add([(task, Restoration(task, prefix, reach)) for task in tasks])
+
+    def _open(self, source: TopicPartition) -> AggregateTask:
         partition, count = source.partition, self._around.topics.partitions
         task = AggregateTask(
             source,
@@ -190,7 +192,7 @@ class AggregateTasks(_Tasks):
             store=self._open_store(partition),
         )
         self.held = {**self.held, partition: task}
-        self.restorer.add(task, Restoration(task, self._around.settings.prefix, self._around.reach))
+        return task
 
     def _open_store(self, partition: int) -> Store:
         identity = msgspec.structs.replace(self._identity, partition=partition)
@@ -246,8 +248,7 @@ class AggregateTasks(_Tasks):
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
         for source in partitions:
             self._deactivate(source.partition)
-            task = self.held[source.partition]
-            self.restorer.add(task, Restoration(task, self._around.settings.prefix, self._around.reach))
+        self._restore([self.held[source.partition] for source in partitions])
 
     def rebuild(self, partition: int, why: StateUnusable) -> None:
         task = self.held[partition]
@@ -257,7 +258,7 @@ class AggregateTasks(_Tasks):
                 traceback.clear_frames(error.__traceback__)
         self.remove([task.source])
         self._quarantine(partition, why)
-        self._open(task.source)
+        self._restore([self._open(task.source)])
         self._spread_cache()
 
     def stop(self) -> None:
