@@ -55,11 +55,11 @@ class MemoryStores:
 
     def open(self, identity: StoreIdentity, tables: Sequence[str]) -> MemoryStore:
         store = self.stores.get(identity.partition)
-        if store is None or not set(tables) <= store.tables:
+        if store is None:
             store = self.stores[identity.partition] = MemoryStore(identity, tables)
         elif store.identity != identity:
             raise StateForeign("the store of another pipeline or partition, or of topics made anew")
-        store.reopen()
+        store.reopen(tables)
         return store
 
     def quarantine(self, partition: int, why: str) -> Path | None:  # noqa: ARG002
@@ -140,13 +140,11 @@ class MemoryStore:
     def close(self) -> None:
         self._closed = True
 
-    def reopen(self) -> None:
-        """As it was when it was closed, or when its process died."""
+    def reopen(self, tables: Sequence[str] = ()) -> None:
+        """As it was when it was closed, or when its process died; tables that are new to it are empty."""
         self._closed = False
-
-    @property
-    def tables(self) -> set[str]:
-        return set(self._tables)
+        for table in tables:
+            self._tables.setdefault(table, {})
 
     def _move(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position) -> None:
         self._check_open()

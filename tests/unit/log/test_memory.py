@@ -128,6 +128,21 @@ def test_offsets_may_be_stable_before_the_records_are() -> None:
     assert world.admin.last_stable([P0]) == {P0: 2}
 
 
+def test_markers_may_be_held_for_all_topics_but_some() -> None:
+    world = World()
+    world.admin.create_topics({"other": {}}, 1, 1)
+    sink, other = world.log.sink("id"), TopicPartition("other", 0)
+    world.cluster.hold_markers()
+    assert world.cluster.release_markers("other") == 0
+    sink.begin()
+    for partition in (P0, other):
+        sink.send_rows(partition, {b"a": b"1"}, (), lambda _delivery: None)
+    sink.commit()
+    assert world.admin.last_stable([P0, other]) == {P0: 0, other: 2}
+    assert world.cluster.release_markers() == 1
+    assert world.admin.last_stable([P0]) == {P0: 2}
+
+
 def test_an_aborted_transaction_whose_marker_is_on_its_way_holds_the_others_back() -> None:
     world = World()
     sink, other = world.log.sink("id"), world.log.sink("other")
