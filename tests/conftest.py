@@ -7,11 +7,21 @@ import re
 import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
+from functools import partial
 
+import hypothesis
 import pytest
 
 from tests.support.brokers import Kafka, PrivateBroker, chosen, private_brokers
+from tests.support.distribution import pytest_configure_node, say, shared_kafka, whole_run
+
+__all__ = ["pytest_configure_node"]
+
+# How long an example takes says how busy the machine is; what a test promises about time, it asserts.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,7 +30,7 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(whole_run(tmp_path_factory) / "bytecode"))
         yield
 
 
@@ -32,14 +42,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     """A real Kafka for all tests; a line of the report says which."""
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            print(f"\n{line}", flush=True)
-
-    with chosen(say) as kafka:
-        yield kafka
+    shared = shared_kafka(request.config)
+    if shared is not None:
+        yield shared
+    else:
+        with chosen(partial(say, request.config)) as own:
+            yield own
 
 
 @pytest.fixture
