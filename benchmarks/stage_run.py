@@ -19,6 +19,7 @@ from operators.topology import Topology
 from pipeline.log.api import TopicPartition
 from pipeline.log.kafka import connect
 from pipeline.runtime.cluster import look_up
+from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import nowhere
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
@@ -127,6 +128,7 @@ def run_ceiling(settings: Settings, topology: Topology, expected: int) -> dict[s
 
 def main() -> None:
     name, expected = sys.argv[1], int(sys.argv[2])
+    quiet_collector()
     settings = Settings()
     topology = load_topology(settings)
     if name == "ceiling":

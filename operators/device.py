@@ -14,7 +14,7 @@ from operators.windows import Windows
 from schemas.fields import MAX_MESSAGE_BYTES
 from schemas.reading import Origin, ReadingRecord, decode_reading, skim_reading
 from schemas.reasons import Reason, SchemaError
-from schemas.state import DeviceRow, MetricState
+from schemas.state import LATEST, DeviceRow, Latest, MetricState, OpenWindow
 
 DEVICE_STATE: Final = "device-state"
 DEVICE_WINDOWS: Final = "device-windows"
@@ -22,6 +22,8 @@ ORIGINS: Final = "origins"
 
 MAX_METRICS: Final = 64
 """Of one device: a bound on the size of its row."""
+
+pack, unpack = LATEST.pack, LATEST.unpack
 
 _UNREAD: Final = ReadingRecord("", "", 0.0, "", 0, None, None, Origin("", 0, 0))
 """Of a metric that no device has."""
@@ -45,11 +47,14 @@ class DeviceAggregate:
         retention_ms: int,
     ) -> None:
         self._devices: Table[DeviceRow] = tables[DEVICE_STATE]
+        self._device = self._devices.get
+        self._keep_device = self._devices.put
         self._windows = Windows(
             tables[DEVICE_WINDOWS], window_ms=window_ms, grace_ms=grace_ms, retention_ms=retention_ms
         )
-        self._origin_rows: Table[int] = tables[ORIGINS]
-        self._origins = Origins(self._origin_rows)
+        origins: Table[int] = tables[ORIGINS]
+        self._keep_origin = origins.put
+        self._origins = Origins(origins)
         self._window_ms = window_ms
         self._context = context
 
@@ -57,22 +62,22 @@ class DeviceAggregate:
         self, record: Record
     ) -> Sequence[Output] | Refusal | None:
         key = record.key
-        value = record.value
+        data = record.value
         if key is None:
             return Refusal(Reason.NULL_KEY, "the key is the device id")
-        if value is None:
+        if data is None:
             self._forget(key)
             return None
         try:
-            reading = skim_reading(value)
+            reading = skim_reading(data)
         except ValueError:
             reading = _UNREAD
-        device = self._devices.get(key)
+        device = self._device(key)
         metric = None if device is None else device.metrics.get(reading.metric)
-        if metric is None or len(value) > MAX_MESSAGE_BYTES:
+        if metric is None or len(data) > MAX_MESSAGE_BYTES:
             # Ids not seen before, or not plainly good: look closely.
             try:
-                reading = decode_reading(value)
+                reading = decode_reading(data)
             except SchemaError as error:
                 return Refusal(error.reason, error.detail)
             metric = None if device is None else device.metrics.get(reading.metric)
@@ -94,57 +99,82 @@ class DeviceAggregate:
         elif metric.unit != reading.unit:
             return Refusal(Reason.UNIT_CHANGED, f"the metric's unit is {metric.unit}")
         # From here on the reading counts, one way or another.
-        self._devices.put(key, device)
+        self._keep_device(key, device)
         origins.folded = origin.offset
-        self._origin_rows.put(origins.key, origin.offset)
+        self._keep_origin(origins.key, origin.offset)
         event_time = reading.event_time
-        seq = reading.seq
-        if seq is not None:
-            if seq == metric.greatest_seq + 1 and not metric.missing:
-                metric.greatest_seq = seq
-            elif verdict := judge(metric, seq, event_time):
+        value = reading.value
+        seq = -1 if reading.seq is None else reading.seq
+        start, count, total, squares, least, greatest, last_time, last_value, last_seq, greatest_seq, missing, due = (
+            unpack(metric.latest)
+        )
+        if seq >= 0:
+            if seq - greatest_seq == 1:  # as `judge` has it
+                greatest_seq = seq
+                if missing:
+                    missing = missing << 1 & NONE_FOLDED
+            else:
+                verdict, greatest_seq, missing = judge(seq, greatest_seq, missing, newer=event_time > last_time)
                 if verdict is Verdict.DUPLICATE:
                     device.duplicates += 1
                     return None
-                return Refusal(Reason.SEQ_TOO_OLD, "not newer than the last reading, and too old to tell a duplicate")
-        window = metric.windows[-1]
-        if 0 <= event_time - window.start < self._window_ms:
-            add(window, reading.value)
+                if verdict is Verdict.TOO_OLD:
+                    metric.too_old += 1
+                    return Refusal(
+                        Reason.SEQ_TOO_OLD, "not newer than the last reading, and too old to tell a duplicate"
+                    )
+                metric.restarts += verdict
+        into = event_time - start
+        if into >= self._window_ms:
+            # A later window opens, and the latest becomes one of the older.
+            metric.older.append(OpenWindow(count, total, squares, least, greatest, start))
+            start = event_time - event_time % self._window_ms
+            count, total, squares, least, greatest = 1, value, 0.0, value, value
+        elif into < 0:
+            due = self._add_to_older(metric, event_time, value, last_time, due)
+        elif count:  # as `statistics.add` has it
+            before = count
+            count += 1
+            total += value
+            deviation = count * value - total
+            squares += deviation * deviation / (count * before)
+            if value < least:
+                least = value
+            elif value > greatest:
+                greatest = value
         else:
-            add(self._windows.find(metric, event_time), reading.value)
-        if event_time >= metric.last_time:
-            metric.last_value = reading.value
-            metric.last_time = event_time
-            metric.last_seq = seq
-            if event_time < metric.due:
-                return None
-            return self._windows.settle(metric, reading.device_id, reading.metric, record.timestamp_ms)
-        metric.out_of_order += 1
-        device.first_seen = min(device.first_seen, event_time)
-        return None
+            count, total, squares, least, greatest = 1, value, 0.0, value, value
+        outputs = None
+        if event_time >= last_time:
+            last_time, last_value, last_seq = event_time, value, seq
+            if event_time >= due:
+                outputs, due = self._windows.settle(metric, start, event_time, key, reading.metric, record.timestamp_ms)
+        else:
+            metric.out_of_order += 1
+            device.first_seen = min(device.first_seen, event_time)
+        metric.latest = pack(
+            start, count, total, squares, least, greatest, last_time, last_value, last_seq, greatest_seq, missing, due
+        )
+        return outputs
 
     def _begin(self, device: DeviceRow, reading: ReadingRecord) -> MetricState:
         """A metric before its first reading."""
-        window, closes = self._windows.open(reading.event_time)
-        metric = MetricState(
-            unit=sys.intern(reading.unit),
-            settled=empty(),
-            windows=[window],
-            due=closes,
-            oldest_row=-1,
-            last_value=0.0,
-            last_time=-1,
-            last_seq=None,
-            greatest_seq=-1,
-            missing=NONE_FOLDED,
-            out_of_order=0,
-            late=0,
-            restarts=0,
-            too_old=0,
-        )
+        start = self._windows.start_of(reading.event_time)
+        latest = Latest(start, 0, 0.0, 0.0, 0.0, 0.0, -1, 0.0, -1, -1, NONE_FOLDED, self._windows.closes(start))
+        metric = MetricState(sys.intern(reading.unit), pack(*latest), empty(), [])
         device.metrics[sys.intern(reading.metric)] = metric
         device.first_seen = min(device.first_seen, reading.event_time)
         return metric
+
+    def _add_to_older(self, metric: MetricState, event_time: int, value: float, clock: int, due: int) -> int:
+        """Add a reading from before the latest window; returns when the metric is due then."""
+        window = self._windows.find_older(metric, event_time, clock)
+        if window is None:
+            metric.late += 1
+            add(metric.settled, value)
+            return due
+        add(window, value)
+        return min(due, self._windows.closes(window.start))
 
     def _forget(self, key: bytes) -> None:
         device = self._devices.get(key)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from schemas.state import MetricState
-
 REMEMBERED: Final = 64
 """How many numbers, up to the greatest, are known to have been folded or not."""
 NONE_FOLDED: Final = (1 << REMEMBERED) - 1
@@ -14,33 +12,33 @@ _ONLY_ONE: Final = NONE_FOLDED - 1
 
 
 class Verdict(IntEnum):
-    """What a number makes of its reading. `NEW` is false, so that `if verdict` finds those not to be folded."""
+    """What a number makes of its reading."""
 
     NEW = 0
-    DUPLICATE = 1
-    TOO_OLD = 2
+    RESTART = 1
+    """New, and the device counts from anew."""
+    DUPLICATE = 2
+    TOO_OLD = 3
 
 
-def judge(metric: MetricState, seq: int, event_time: int) -> Verdict:
-    """Say whether a reading is to be folded, and remember its number.
+def judge(seq: int, greatest: int, missing: int, *, newer: bool) -> tuple[Verdict, int, int]:
+    """Say what a reading's number makes of it, and what is to be remembered then: `greatest` and `missing`.
 
-    Newer than the last, it is never a duplicate: a number at or below the greatest then tells that the device
-    restarted, and the sequence begins anew. The window of numbers is the sliding bit mask of IPsec's replay check
-    (RFC 4303, appendix A2), inverted, so that a sequence without gaps is all zeros.
+    Newer than the last (by event time), a reading is never a duplicate: a number at or below the greatest then tells
+    that the device restarted, and the sequence begins anew. The window of numbers is the sliding bit mask of IPsec's
+    replay check (RFC 4303, appendix A2), inverted, so that a sequence without gaps is all zeros.
     """
-    ahead = seq - metric.greatest_seq
+    ahead = seq - greatest
     if ahead > 0:
-        metric.greatest_seq = seq
-        metric.missing = (metric.missing << ahead | (1 << ahead) - 2) & NONE_FOLDED if ahead < REMEMBERED else _ONLY_ONE
-    elif event_time > metric.last_time:
-        metric.greatest_seq = seq
-        metric.missing = _ONLY_ONE
-        metric.restarts += 1
-    elif ahead <= -REMEMBERED:
-        metric.too_old += 1
-        return Verdict.TOO_OLD
-    elif metric.missing >> -ahead & 1:
-        metric.missing ^= 1 << -ahead
-    else:
-        return Verdict.DUPLICATE
-    return Verdict.NEW
+        return (
+            Verdict.NEW,
+            seq,
+            (missing << ahead | (1 << ahead) - 2) & NONE_FOLDED if ahead < REMEMBERED else _ONLY_ONE,
+        )
+    if newer:
+        return Verdict.RESTART, seq, _ONLY_ONE
+    if ahead <= -REMEMBERED:
+        return Verdict.TOO_OLD, greatest, missing
+    if missing >> -ahead & 1:
+        return Verdict.NEW, greatest, missing ^ 1 << -ahead
+    return Verdict.DUPLICATE, greatest, missing

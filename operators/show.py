@@ -8,7 +8,7 @@ import msgspec
 
 from operators.keys import split_origin_key, split_window_key
 from operators.statistics import empty, mean, merge, variance
-from schemas.state import DeviceRow, MetricState, OpenWindow, Summary, WindowRow
+from schemas.state import LATEST, DeviceRow, Latest, MetricState, OpenWindow, Summary, WindowRow
 
 
 class Result(msgspec.Struct, gc=False):
@@ -45,7 +45,7 @@ def device_state(key: bytes, row: DeviceRow) -> dict[str, Any]:
     return {
         "device_id": key.decode(),
         "first_seen": row.first_seen,
-        "last_seen": max(metric.last_time for metric in row.metrics.values()),
+        "last_seen": max(_latest(metric).last_time for metric in row.metrics.values()),
         "readings": sum(summary.count for summary in summaries.values()),
         "duplicates": row.duplicates,
         "metrics": {name: _metric(metric, summaries[name]) for name, metric in row.metrics.items()},
@@ -55,12 +55,18 @@ def device_state(key: bytes, row: DeviceRow) -> dict[str, Any]:
 def _summary(metric: MetricState) -> Summary:
     """All readings of a metric."""
     summary = empty()
-    for part in (metric.settled, *metric.windows):
+    for part in (metric.settled, *metric.open_windows()):
         merge(summary, part)
     return summary
 
 
+def _latest(metric: MetricState) -> Latest:
+    return Latest._make(LATEST.unpack(metric.latest))
+
+
 def _metric(metric: MetricState, summary: Summary) -> dict[str, Any]:
+    latest = _latest(metric)
+    last_seq = latest.last_seq if latest.last_seq >= 0 else None
     return {
         "unit": metric.unit,
         "count": summary.count,
@@ -69,7 +75,7 @@ def _metric(metric: MetricState, summary: Summary) -> dict[str, Any]:
         "variance": variance(summary),
         "min": summary.min,
         "max": summary.max,
-        "last": {"value": metric.last_value, "event_time": metric.last_time, "seq": metric.last_seq},
+        "last": {"value": latest.last_value, "event_time": latest.last_time, "seq": last_seq},
         "out_of_order": metric.out_of_order,
         "late": metric.late,
         "restarts": metric.restarts,
@@ -83,7 +89,7 @@ def open_windows(key: bytes, row: DeviceRow, window_ms: int) -> list[dict[str, A
     return [
         msgspec.to_builtins(result(device_id, name, metric.unit, window.start, window, window_ms))
         for name, metric in row.metrics.items()
-        for window in metric.windows
+        for window in metric.open_windows()
     ]
 
 

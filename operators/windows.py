@@ -10,7 +10,7 @@ from operators.api import Output, Table
 from operators.keys import time_suffix, window_prefix
 from operators.show import encode_result, result
 from operators.statistics import merge
-from schemas.state import MetricState, OpenWindow, Summary, WindowRow
+from schemas.state import MetricState, OpenWindow, WindowRow
 
 WINDOWS: Final = "windows"
 """The topic of final results."""
@@ -44,58 +44,55 @@ class Windows:
         """The start of the window that holds this time."""
         return event_time - event_time % self._window_ms
 
-    def open(self, event_time: int) -> tuple[OpenWindow, int]:
-        """An empty window for a reading, and the clock at which it closes."""
-        start = self.start_of(event_time)
-        return OpenWindow(0, 0.0, 0.0, 0.0, 0.0, start), start + self._open_ms
+    def closes(self, start: int) -> int:
+        """The clock at which the window that starts here closes."""
+        return start + self._open_ms
 
-    def find(self, metric: MetricState, event_time: int) -> Summary:
-        """Where a reading is to be added: to its open window, made where there is none yet, or to what is settled."""
-        window, closes = self.open(event_time)
-        windows = metric.windows
-        if window.start > windows[-1].start:
-            windows.append(window)
-            return window
-        if closes <= metric.last_time:
-            metric.late += 1
-            return metric.settled
-        index = bisect_left(windows, window.start, key=_start)
-        if windows[index].start != window.start:
-            windows.insert(index, window)
-            metric.due = min(metric.due, closes)
-        return windows[index]
+    def find_older(self, metric: MetricState, event_time: int, clock: int) -> OpenWindow | None:
+        """The open window, before the latest one, that a reading is to be added to; made where there is none yet.
 
-    def settle(self, metric: MetricState, device_id: str, name: str, timestamp_ms: int) -> list[Output]:
-        """Close the windows that ended and delete the rows that expired; needed once the metric's clock is `due`.
-
-        Returns the final results, with that Kafka timestamp.
+        None once it is closed: then the reading is late.
         """
-        clock = metric.last_time
+        start = self.start_of(event_time)
+        if start + self._open_ms <= clock:
+            return None
+        older = metric.older
+        index = bisect_left(older, start, key=_start)
+        if index == len(older) or older[index].start != start:
+            older.insert(index, OpenWindow(0, 0.0, 0.0, 0.0, 0.0, start))
+        return older[index]
+
+    def settle(
+        self, metric: MetricState, latest_start: int, clock: int, key: bytes, name: str, timestamp_ms: int
+    ) -> tuple[list[Output], int]:
+        """Close the windows that ended and delete the rows that expired; needed once the metric's clock is due.
+
+        Returns the final results, with that Kafka timestamp, and when the metric is due next.
+        """
+        device_id = key.decode()
         prefix = window_prefix(device_id, name)
         oldest = metric.oldest_row
         while oldest >= 0 and oldest + self._kept_ms <= clock:
             oldest = self._drop(prefix, oldest)
-        windows = metric.windows
+        older = metric.older
         unit = metric.unit
         outputs = []
-        while windows[0].start + self._open_ms <= clock:
-            window = windows.pop(0)
+        while older and older[0].start + self._open_ms <= clock:
+            window = older.pop(0)
             merge(metric.settled, window)
             start = window.start
             final = encode_result(result(device_id, name, unit, start, window, self._window_ms))
-            outputs.append(Output(WINDOWS, device_id.encode(), final, timestamp_ms))
+            outputs.append(Output(WINDOWS, key, final, timestamp_ms))
             if start + self._kept_ms > clock:
-                until = windows[0].start
+                until = older[0].start if older else latest_start
                 after = until if until + self._open_ms <= clock else self._first_not_closed(clock)
                 row = WindowRow(unit, window.count, window.sum, window.min, window.max, after, until)
                 self._rows.put(prefix + time_suffix(start), row)
                 if oldest < 0:
                     oldest = start
         metric.oldest_row = oldest
-        metric.due = windows[0].start + self._open_ms
-        if oldest >= 0:
-            metric.due = min(metric.due, oldest + self._kept_ms)
-        return outputs
+        due = (older[0].start if older else latest_start) + self._open_ms
+        return outputs, due if oldest < 0 else min(due, oldest + self._kept_ms)
 
     def _first_not_closed(self, clock: int) -> int:
         """The least start that a window may have which this clock has not closed."""

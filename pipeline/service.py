@@ -17,6 +17,7 @@ from pipeline.query.directory import Directory
 from pipeline.query.listener import LOOPBACK, Listener
 from pipeline.query.server import QueryServer
 from pipeline.runtime.cluster import look_up
+from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
@@ -58,6 +59,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         cleanup.enter_context(_stopped_by_signals(worker.stop))
         logger.info("worker starts", stage=stage.name, id=identity.worker_id, group=identity.group,
                     protocol=settings.group_protocol)  # fmt: skip
+        quiet_collector()
         worker.run()
         logger.info("worker stopped", id=identity.worker_id)
 

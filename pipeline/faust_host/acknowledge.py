@@ -43,6 +43,10 @@ class Line:
         self._entries.append(entry)
         return entry
 
+    @property
+    def under_way(self) -> bool:
+        return bool(self._entries)
+
     def advance(self) -> None:
         while self._entries and self._entries[0].done:
             entry = self._entries.popleft()
@@ -61,6 +65,11 @@ class Lines:
         if partition not in self._lines:
             self._lines[partition] = Line()
         return self._lines[partition]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a record was begun and is not done."""
+        return any(line.under_way for line in self._lines.values())
 
     def close(self) -> None:
         """The assignment ends: what is still under way acknowledges nothing, for its records may come again."""

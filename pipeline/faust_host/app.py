@@ -5,7 +5,7 @@ hosted: `both` (the default), `transform` or `aggregate`. The choice is part of 
 and so of its consumer group and its changelogs: a group of one choice knows nothing of another's.
 
 STATELOG_ID, one a worker, makes membership static, so that a restarted worker is back at once. Run it under a
-supervisor that starts it again after exit codes 70 and 71: see `docs/faust.md`.
+supervisor that starts it again after exit codes 70, 71 and 72: see `docs/faust.md`.
 """
 
 from __future__ import annotations

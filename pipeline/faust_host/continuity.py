@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.faust_host.committed import committed_offsets
 from pipeline.faust_host.exits import RECORDS_SKIPPED, stop
 from pipeline.log.api import Admin, Log, TopicPartition
@@ -24,16 +26,22 @@ class Continuity:
         expected = self._next.get(partition)
         if expected is None:
             # Nothing of this assignment was acknowledged yet, so this is where Faust began, or should have.
-            expected = self._committed(partition)
+            expected = self.begins([partition])[partition]
         if offset != expected:
             where = f"{partition.topic} partition {partition.partition}"
             stop(RECORDS_SKIPPED, f"records out of sequence in {where}: expected offset {expected}, got {offset}")
         self._next[partition] = offset + 1
 
+    def expected(self, partition: TopicPartition) -> int | None:
+        """The next record's offset; None before the first of this assignment."""
+        return self._next.get(partition)
+
     def forget(self) -> None:
         """The assignment ends; the next one begins at what is committed then."""
         self._next.clear()
 
-    def _committed(self, partition: TopicPartition) -> int:
-        committed = committed_offsets(self._log, self._group, [partition])[partition]
-        return self._admin.earliest([partition])[partition] if committed is None else committed.next_offset
+    def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where an assignment begins. Raises Retryable; asks Kafka, and may be called on any thread."""
+        committed = committed_offsets(self._log, self._group, partitions)
+        earliest = self._admin.earliest([each for each in partitions if committed[each] is None])
+        return {each: earliest[each] if there is None else there.next_offset for each, there in committed.items()}

@@ -17,8 +17,10 @@ AGENT_FAILED: Final = 70
 """An agent or a delivery failed. What it was at is not acknowledged, and comes again after a restart."""
 RECORDS_SKIPPED: Final = 71
 """Faust handed over another record than the next one. Nothing was made of it, and a restart reads from the commit."""
+STALLED: Final = 72
+"""Records wait, and Faust hands none over. Nothing of them is acknowledged, and a restart reads from the commit."""
 
-RESTARTABLE: Final = frozenset({AGENT_FAILED, RECORDS_SKIPPED})
+RESTARTABLE: Final = frozenset({AGENT_FAILED, RECORDS_SKIPPED, STALLED})
 """After these a supervisor starts the worker again."""
 
 Parameters = ParamSpec("Parameters")

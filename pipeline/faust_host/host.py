@@ -10,12 +10,14 @@ from operators.topology import AggregateStage, Topology, TransformStage
 from pipeline.errors import Misconfigured
 from pipeline.faust_host.aggregating import host_aggregate
 from pipeline.faust_host.committed import committed_offsets
+from pipeline.faust_host.consumer import HostTransport
 from pipeline.faust_host.exits import failure
 from pipeline.faust_host.fold import TABLES
 from pipeline.faust_host.sending import Sending
 from pipeline.faust_host.settings import FaustSettings, Stages, app_id, changelog_of
 from pipeline.faust_host.stage import StageInput
 from pipeline.faust_host.transforming import host_transform
+from pipeline.faust_host.watch import Watch
 from pipeline.log.api import Admin, Log, TopicPartition
 from pipeline.log.kafka import connect
 from pipeline.runtime.identity import group_of
@@ -33,6 +35,16 @@ class HostApp(faust.App):  # type: ignore[misc] # Faust is not typed
         """Starts no web server: Faust's has no authentication, listens everywhere, and its command asks for it."""
 
         enable_web = False
+
+    watch: Watch | None = None
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        if self.watch is not None:  # not as a task of Faust's: those begin when tables are restored
+            self.add_future(self.watch.run())
+
+    def _new_transport(self) -> HostTransport:
+        return HostTransport(self.conf.broker_consumer, self)
 
     async def _on_agent_error(self, agent: Any, error: BaseException) -> None:
         # Faust's own would commit, acknowledge the record and start the agent again.
@@ -73,6 +85,7 @@ def make_app(settings: Settings, host: FaustSettings) -> HostApp:
             each.end_assignment()
 
     app.on_partitions_revoked.connect(revoked, weak=False)
+    app.watch = Watch(app, admin, inputs)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from operators.api import Record
@@ -38,6 +39,19 @@ class StageInput:
             message.offset,
         )
         return record, self._lines.of(partition).enter(message.offset, event.ack)
+
+    def expected(self, partition: TopicPartition) -> int | None:
+        """The next record's offset; None before the first of this assignment."""
+        return self._continuity.expected(partition)
+
+    def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where an assignment begins. Raises Retryable; asks Kafka, and may be called on any thread."""
+        return self._continuity.begins(partitions)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a record was begun and is not done."""
+        return self._lines.under_way
 
     def settled(self, partition: int) -> int:
         """All records of the partition up to this offset are done; -1 while nothing is known."""

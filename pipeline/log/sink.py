@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -79,11 +80,13 @@ class KafkaSink:
         on_delivery: Callable[[Delivery], None],
     ) -> None:
         produce, topic, partition = self._producer.produce, to.topic, to.partition
-        left, listed = len(rows), list(headers)
+        listed = list(headers)
+        report: dict[str, Any] = {}
+        left = len(rows)
         for key, value in rows.items():
             left -= 1
-            # Only the last one reports where it went: a report costs as much as the sending.
-            report = {} if left else {"on_delivery": self._report(on_delivery)}
+            if not left:  # only the last one reports where it went: a report costs as much as the sending
+                report = {"on_delivery": self._report(on_delivery)}
             while True:
                 try:
                     produce(topic, value, key, partition, headers=listed, **report)
@@ -147,5 +150,6 @@ class KafkaSink:
 
     def close(self) -> None:
         """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
-        self._producer.purge()
-        self._producer.flush(0)
+        with contextlib.suppress(KafkaException):  # a producer that has failed for good says so here once more
+            self._producer.purge()
+            self._producer.flush(0)

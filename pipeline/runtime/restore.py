@@ -24,7 +24,7 @@ from pipeline.runtime.crash import CrashHook, CrashPoint
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.task import AggregateTask
 from pipeline.state.api import Position, Restoring, WriteSet
-from pipeline.state.envelope import unseal
+from pipeline.state.envelope import damaged_key
 
 TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
 """`delete.retention.ms` of the changelogs."""
@@ -194,13 +194,10 @@ class Restoration:
     def _check_values(self) -> None:
         """A damaged record stops the restore before it becomes state."""
         for table, rows in self._rows.items():
-            for key, value in rows.items():
-                try:
-                    if value is not None:
-                        unseal(value)
-                except StateUnusable as error:
-                    raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
-                                    partition=self._partition) from error  # fmt: skip
+            key = damaged_key(rows)
+            if key is not None:
+                raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
+                                partition=self._partition)  # fmt: skip
 
 
 def _check_changelogs(

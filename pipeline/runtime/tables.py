@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from operators.topology import TableSpec
@@ -14,12 +15,28 @@ Value = TypeVar("Value")
 _ABSENT: Final[Any] = object()
 
 
+class _Pending(dict[bytes, Any]):
+    """What changed since the last commit; reading a key that did not looks further, and changes nothing."""
+
+    def __init__(self, find: Callable[[bytes], Any]) -> None:
+        self._find = find
+
+    def __missing__(self, key: bytes) -> Any:
+        return self._find(key)
+
+
 class TaskTable(Generic[Value]):
     """`operators.api.Table` of one partition.
+
+    `get` and `put` are the dict's own: a fold calls them for each record, and mostly meets a key that it has changed
+    since the last commit.
 
     The cache holds decoded values in two generations, each of half the entries: a full young one becomes the old one
     and the old one goes. That is nearly least-recently-written, and costs nothing on a hit.
     """
+
+    get: Callable[[bytes], Value | None]
+    put: Callable[[bytes, Value], None]
 
     def __init__(self, spec: TableSpec[Value], store: Store) -> None:
         self.name = spec.name
@@ -29,17 +46,16 @@ class TaskTable(Generic[Value]):
         self._half = 0
         self._young: dict[bytes, Value] = {}
         self._old: dict[bytes, Value] = {}
-        self._pending: dict[bytes, Value | None] = {}
+        self._pending = _Pending(self._find)
+        self.get = self._pending.__getitem__
+        self.put = self._pending.__setitem__
 
     def limit_cache(self, entries: int) -> None:
         """How many decoded rows to keep; what is over goes at the next commit."""
         self._half = entries // 2
 
-    def get(self, key: bytes) -> Value | None:
-        pending = self._pending.get(key, _ABSENT)
-        if pending is not _ABSENT:
-            return pending
-        cached = self._young.get(key, _ABSENT)
+    def _find(self, key: bytes) -> Value | None:
+        cached: Value | None = self._young.get(key, _ABSENT)
         if cached is _ABSENT:
             cached = self._old.get(key, _ABSENT)
             if cached is _ABSENT:
@@ -65,9 +81,6 @@ class TaskTable(Generic[Value]):
             self._young[key] = value
         return value
 
-    def put(self, key: bytes, value: Value) -> None:
-        self._pending[key] = value
-
     def delete(self, key: bytes) -> None:
         self._pending[key] = None
 
@@ -78,14 +91,14 @@ class TaskTable(Generic[Value]):
 
     def settle(self) -> None:
         """The pending changes are in the store now."""
-        young = self._young
-        for key, value in self._pending.items():
-            if value is None:
-                young.pop(key, None)
+        young, pending = self._young, self._pending
+        if self._cached:
+            young.update(pending)
+            deleted = [key for key, value in pending.items() if value is None]
+            for key in deleted:
+                del young[key]
                 self._old.pop(key, None)
-            elif self._cached:
-                young[key] = value
-        self._pending = {}
+        pending.clear()
         if len(young) > self._half:
             self._old, self._young = young, {}
 
@@ -94,7 +107,7 @@ class TaskTable(Generic[Value]):
         for key in self._pending:
             self._young.pop(key, None)
             self._old.pop(key, None)
-        self._pending = {}
+        self._pending.clear()
 
     def forget_cache(self) -> None:
         """The store has moved on without this cache."""

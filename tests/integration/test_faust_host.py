@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from operators.device import DEVICE_STATE, DEVICE_WINDOWS
 from pipeline.broker.ports import free_port
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.faust_host.dump import States
-from pipeline.faust_host.exits import AGENT_FAILED, RECORDS_SKIPPED
+from pipeline.faust_host.exits import AGENT_FAILED, RECORDS_SKIPPED, STALLED
 from pipeline.faust_host.settings import changelog_of
 from pipeline.log.kafka import connect
 from pipeline.partitioning import partition_of
@@ -75,6 +76,11 @@ def check_transformed(cluster: Cluster, accepted: Callable[[TelemetryMessage], b
     ]
     refused = {(int(each["statelog-origin-partition"]), int(each["statelog-origin-offset"])) for each in letters}
     assert refused == broken
+
+
+def origins_of(cluster: Cluster) -> Counter[tuple[int, int]]:
+    """The telemetry records that readings were made of, by partition and offset; at least once."""
+    return Counter(tuple(record.json["origin"][1:]) for record in cluster.records("readings"))
 
 
 def check_windows(cluster: Cluster, expected: Recount) -> None:
@@ -149,12 +155,15 @@ def test_telemetry_that_comes_again_counts_once_and_a_new_topic_begins_anew(
             assert probe.connect_ex(("127.0.0.1", port)) != 0, "a web server"
         once = worker.states()
         check_states(oracle_of(cluster), once)
+        sent_once = origins_of(cluster)
 
         worker.kill()
         eventually(lambda: forgotten(cluster, worker), "the group is forgotten")
         worker.start()
         worker.drain("telemetry", "readings")
-        assert len(cluster.records("readings")) == 2 * half, "telemetry was read again"
+        twice_sent = origins_of(cluster) - sent_once
+        assert set(twice_sent) == set(sent_once), "telemetry was read again"
+        assert len(twice_sent) == half
         assert worker.states() == once
 
         cluster.send("telemetry", messages[:half])
@@ -239,9 +248,7 @@ def test_a_hole_in_the_offsets_ends_it_before_anything_is_made_of_what_follows(
             sink.commit()
         sink.close()
         worker.start()
-        eventually(lambda: worker.exit_code is not None, "it ends")
-        assert worker.exit_code == RECORDS_SKIPPED, worker.log.read_text()
-        assert "expected offset 1, got 2" in worker.log.read_text()
+        worker.ends(RECORDS_SKIPPED, "expected offset 1, got 2")
         assert worker.states().devices.get(KEY.decode(), {"readings": 1})["readings"] == 1
         assert worker.committed("readings")[partition_of(KEY, PARTITIONS)] <= 1
 
@@ -255,9 +262,39 @@ def test_a_state_that_cannot_be_read_ends_it_with_nothing_acknowledged(
         cluster.send(changelog, [(KEY, b"damaged")])
         cluster.send("readings", [(KEY, reading(0))])
         worker.start()
-        eventually(lambda: worker.exit_code is not None, "it ends")
-        assert worker.exit_code == AGENT_FAILED, worker.log.read_text()
+        worker.ends(AGENT_FAILED)
         assert not any(worker.committed("readings").values())
+
+
+def test_records_that_wait_and_are_not_handed_over_end_it(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
+    with (
+        cluster_on(kafka, prefix, tmp_path) as cluster,
+        FaustWorker(cluster, tmp_path, "aggregate", app="tests.support.skipping_faust_app") as skipping,
+        FaustWorker(cluster, tmp_path, "aggregate") as worker,
+    ):
+        cluster.send("readings", [(KEY, reading(0)), (KEY, reading(1))])
+        waiting = f"partition {partition_of(KEY, PARTITIONS)} and are not handed over: expected offset 0, end 2"
+        skipping.start().ends(STALLED, waiting)
+        assert not any(skipping.committed("readings").values())
+        worker.start().drain("readings")
+        check_states(oracle_of(cluster), worker.states())
+
+
+def test_what_is_read_while_tables_are_restored_and_partitions_are_sought_is_neither_skipped_nor_repeated(
+    kafka: Kafka, prefix: str, tmp_path: Path
+) -> None:
+    with (
+        cluster_on(kafka, prefix, tmp_path) as cluster,
+        FaustWorker(cluster, tmp_path, app="tests.support.dawdling_faust_app") as worker,
+        TelemetryLoad(cluster, rate=RATE, devices=DEVICES) as load,
+    ):
+        for _ in range(2):
+            worker.start()
+            works_for_a_while(cluster, worker, load)
+            worker.kill()
+        worker.start()
+        works_for_a_while(cluster, worker, load)
+        assert not worker.restarts
 
 
 def test_it_refuses_to_aggregate_what_native_workers_wrote_in_transactions(

@@ -21,9 +21,12 @@ from tests.support.worker_process import LOG_TAIL, ROOT
 
 
 class FaustWorker:
-    """Use it in a `with`. `up` starts it again where a supervisor would, and counts that in `restarts`."""
+    """Use it in a `with`. `until` starts it again where a supervisor would, and notes that in `restarts`."""
 
-    def __init__(self, cluster: Cluster, directory: Path, stages: Stages = "both") -> None:
+    def __init__(
+        self, cluster: Cluster, directory: Path, stages: Stages = "both", *, app: str = "pipeline.faust_host.app"
+    ) -> None:
+        """`app`: the module that Faust runs."""
         name = f"faust-{stages}"
         self._cluster = cluster
         self.stages: Stages = stages
@@ -31,6 +34,8 @@ class FaustWorker:
         self.log = directory / f"{name}.log"
         settings = {**cluster.settings.model_dump(exclude_none=True), "id": name}
         self._environment = {f"STATELOG_{key.upper()}": str(value) for key, value in settings.items()}
+        self._app = app
+        self._options: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self.restarts: list[int] = []
         """The exit codes for which it was started again."""
@@ -46,17 +51,22 @@ class FaustWorker:
         print("\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]))
 
     def start(self, *options: str) -> Self:
+        """`options` of the command, instead of --without-web."""
+        self._options = options or ("--without-web",)
+        self._launch()
+        return self
+
+    def _launch(self) -> None:
         self.disk.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", "pipeline.faust_host.app", "--datadir", str(self.disk),
-                 "worker", "-l", "info", *(options or ("--without-web",))],
+                [sys.executable, "-m", "faust", "-A", self._app, "--datadir", str(self.disk),
+                 "worker", "-l", "info", *self._options],
                 cwd=ROOT,
                 env={**os.environ, **self._environment, "STATELOG_FAUST_STAGES": self.stages},
                 stdout=file,
                 stderr=file,
             )  # fmt: skip
-        return self
 
     @property
     def exit_code(self) -> int | None:
@@ -65,8 +75,8 @@ class FaustWorker:
 
     def kill(self) -> None:
         """SIGKILL, of a process that runs."""
+        self._supervise()
         assert self._process is not None
-        assert self.exit_code is None, self.log.read_text()
         self._process.kill()
         self._process.wait()
 
@@ -77,13 +87,29 @@ class FaustWorker:
         """Wait, and meanwhile be its supervisor."""
 
         def supervised() -> bool:
-            if self.exit_code is not None:
-                assert self.exit_code in RESTARTABLE, self.log.read_text()
-                self.restarts.append(self.exit_code)
-                self.start()
+            self._supervise()
             return true()
 
         eventually(supervised, what, pause_s=0.3)
+
+    def ends(self, code: int, saying: str = "") -> None:
+        """Wait until it ends by this code, with this in its log, and meanwhile be its supervisor."""
+
+        def ended() -> bool:
+            if self.exit_code == code and saying in self.log.read_text():
+                return True
+            self._supervise()
+            return False
+
+        eventually(ended, f"it ends by {code} {saying}", pause_s=0.3)
+
+    def _supervise(self) -> None:
+        """Start it again if it ended for a reason to do so."""
+        code = self.exit_code
+        if code is not None:
+            assert code in RESTARTABLE, self.log.read_text()
+            self.restarts.append(code)
+            self._launch()
 
     @property
     def group(self) -> str:

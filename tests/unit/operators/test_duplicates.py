@@ -6,22 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.duplicates import NONE_FOLDED, REMEMBERED, Verdict, judge
-from operators.statistics import empty
-from schemas.state import MetricState
 
 NEW, DUPLICATE, TOO_OLD = Verdict.NEW, Verdict.DUPLICATE, Verdict.TOO_OLD
 
 
 class Numbers:
-    """A metric, fed with (seq, event time)."""
+    """A metric's numbers, fed with (seq, event time); a restart counts, and is new."""
 
     def __init__(self) -> None:
-        self.metric = MetricState("degC", empty(), [], 0, -1, 0.0, -1, None, -1, NONE_FOLDED, 0, 0, 0, 0)
+        self.greatest = -1
+        self.missing = NONE_FOLDED
+        self.last_time = -1
+        self.restarts = 0
 
     def __call__(self, seq: int, event_time: int) -> Verdict:
-        verdict = judge(self.metric, seq, event_time)
-        if verdict is NEW:
-            self.metric.last_time = max(self.metric.last_time, event_time)
+        newer = event_time > self.last_time
+        verdict, self.greatest, self.missing = judge(seq, self.greatest, self.missing, newer=newer)
+        if verdict in (NEW, Verdict.RESTART):
+            self.restarts += verdict
+            self.last_time = max(self.last_time, event_time)
+            return NEW
         return verdict
 
 
@@ -43,13 +47,12 @@ def test_a_number_that_comes_late_is_folded_once() -> None:
 def test_numbers_before_the_first_are_folded_where_they_can_be_told() -> None:
     judged = Numbers()
     assert [judged(seq, 100) for seq in (100, 37, 37, 36)] == [NEW, NEW, DUPLICATE, TOO_OLD]
-    assert judged.metric.too_old == 1
 
 
 def test_the_newest_reading_is_never_a_duplicate_but_a_restart() -> None:
     judged = Numbers()
     assert [judged(7, 100), judged(7, 101), judged(0, 102)] == [NEW, NEW, NEW]
-    assert judged.metric.restarts == 2
+    assert judged.restarts == 2
 
 
 def test_after_a_restart_the_sequence_begins_anew() -> None:
@@ -59,7 +62,7 @@ def test_after_a_restart_the_sequence_begins_anew() -> None:
     assert judged(3, 200) is NEW  # the restart
     assert [judged(2, 150), judged(2, 150), judged(3, 200)] == [NEW, DUPLICATE, DUPLICATE]
     assert judged(4, 201) is NEW
-    assert judged.metric.restarts == 1
+    assert judged.restarts == 1
 
 
 def test_sixty_four_numbers_are_remembered() -> None:
@@ -84,7 +87,7 @@ def test_a_sequence_without_gaps_is_remembered_as_zero() -> None:
     judged = Numbers()
     for seq in range(REMEMBERED):
         judged(seq, seq)
-    assert judged.metric.missing == 0
+    assert judged.missing == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 50)), max_size=120))
@@ -94,7 +97,7 @@ def test_the_mask_remembers_what_a_set_would(readings: list[tuple[int, int]]) ->
     for seq, event_time in readings:
         greatest = max(folded, default=-1)
         expected = NEW
-        if event_time > judged.metric.last_time:
+        if event_time > judged.last_time:
             folded = folded if seq > greatest else set()
         elif seq <= greatest - 64:
             expected = TOO_OLD

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.state import DeviceRow, MetricState, OpenWindow, StateCodec, Summary, WindowRow
+from operators.statistics import empty
+from schemas.state import LATEST, DeviceRow, MetricState, OpenWindow, StateCodec, Summary, WindowRow
 
 count = st.integers(0, 2**53)
 number = st.floats(allow_nan=False)
 summary = st.builds(Summary, count, number, number, number, number)
+time = st.integers(-1, 2**53)
+latest = st.builds(
+    LATEST.pack, time, count, number, number, number, number, time, number, time, time, st.integers(0, 2**64 - 1), time
+)
 metric = st.builds(
     MetricState,
     unit=st.text(max_size=8),
+    latest=latest,
     settled=summary,
-    windows=st.lists(st.builds(OpenWindow, count, number, number, number, number, start=count), max_size=3),
-    due=count,
-    oldest_row=st.integers(-1, 2**53),
-    last_value=number,
-    last_time=st.integers(-1, 2**53),
-    last_seq=st.none() | count,
-    greatest_seq=st.integers(-1, 2**53),
-    missing=st.integers(0, 2**64 - 1),
+    older=st.lists(st.builds(OpenWindow, count, number, number, number, number, start=count), max_size=3),
+    oldest_row=time,
     out_of_order=count,
     late=count,
     restarts=count,
@@ -63,5 +63,11 @@ def test_bytes_of_another_version_or_shape_are_refused(data: bytes) -> None:
 
 def test_a_row_of_another_table_is_refused() -> None:
     data = StateCodec(WindowRow).encode(WindowRow("degC", 1, 1.0, 1.0, 1.0, 0, 0))
+    with pytest.raises(ValueError, match="not a stored value"):
+        StateCodec(DeviceRow).decode(data)
+
+
+def test_a_metric_whose_numbers_are_cut_short_is_refused() -> None:
+    data = StateCodec(DeviceRow).encode(DeviceRow(0, 0, {"m": MetricState("degC", b"short", empty(), [])}))
     with pytest.raises(ValueError, match="not a stored value"):
         StateCodec(DeviceRow).decode(data)

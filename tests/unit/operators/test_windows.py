@@ -7,55 +7,59 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.api import Record
 from operators.keys import split_window_key
-from operators.statistics import add, empty
 from operators.testing import DictTable
-from operators.windows import Windows
-from schemas.state import MetricState, StateCodec, WindowRow
+from schemas.reading import Origin, ReadingRecord, encode_reading
+from schemas.state import MetricState, WindowRow
+from tests.oracle import Parameters
+from tests.unit.operators.streams import Folded
 
 LENGTH_MS = 10
+KEY = b"press-07"
 
 
 class Metric:
-    """One metric's windows, fed with times; each value is its time."""
+    """One metric of one device, fed with times; each value is its time."""
 
     def __init__(self, *, grace_ms: int = 5, retention_ms: int = 1_000) -> None:
-        self.rows = DictTable(StateCodec(WindowRow))
-        self._windows = Windows(self.rows, window_ms=LENGTH_MS, grace_ms=grace_ms, retention_ms=retention_ms)
-        self.state: MetricState | None = None
-        self.closed: list[int] = []
-        """The starts of final results, in their order."""
+        self.folded = Folded(Parameters(LENGTH_MS, grace_ms, retention_ms))
+        self._offset = 0
 
     def feed(self, *times: int) -> Metric:
         for time in times:
-            state = self.state = self.state or self._begin(time)
-            add(self._windows.find(state, time), float(time))
-            state.last_time = max(state.last_time, time)
-            if time >= state.due:
-                for output in self._windows.settle(state, "press-07", "temperature", 42):
-                    assert (output.topic, output.key, output.timestamp_ms) == ("windows", b"press-07", 42)
-                    self.closed.append(msgspec.json.decode(output.value or b"")["window_start"])
-        self.rows.commit()
+            origin = Origin("telemetry-id", 0, self._offset)
+            reading = ReadingRecord("press-07", "temperature", float(time), "degC", time, None, None, origin)
+            self.folded.fold(Record(KEY, encode_reading(reading), 42, "readings-id", 0, self._offset))
+            self._offset += 1
+        assert not self.folded.refusals
+        self.folded.commit()
         return self
 
-    def _begin(self, time: int) -> MetricState:
-        window, closes = self._windows.open(time)
-        return MetricState("degC", empty(), [window], closes, -1, 0.0, -1, None, -1, 0, 0, 0, 0, 0)
+    @property
+    def rows(self) -> DictTable[WindowRow]:
+        return self.folded.windows
+
+    @property
+    def closed(self) -> list[int]:
+        """The starts of final results, in their order."""
+        assert {(each.topic, each.key, each.timestamp_ms) for each in self.folded.outputs} <= {("windows", KEY, 42)}
+        return [msgspec.json.decode(each.value or b"")["window_start"] for each in self.folded.outputs]
+
+    def _row(self) -> MetricState:
+        return self.folded.devices.rows()[KEY].metrics["temperature"]
 
     def forget(self) -> None:
-        assert self.state is not None
-        self._windows.forget(self.state, "press-07", "temperature")
-        self.rows.commit()
+        self.folded.fold(Record(KEY, None, 42, "readings-id", 0, self._offset))
+        self.folded.commit()
 
     @property
     def open(self) -> list[int]:
-        assert self.state is not None
-        return [window.start for window in self.state.windows]
+        return [window.start for window in self._row().open_windows()]
 
     @property
     def late(self) -> int:
-        assert self.state is not None
-        return self.state.late
+        return self._row().late
 
     @property
     def kept(self) -> list[int]:
