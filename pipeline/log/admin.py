@@ -69,7 +69,9 @@ class KafkaAdmin:
         log_error = config["error_cb"]
 
         def remember(error: KafkaError) -> None:
-            self._last_error = error
+            # That no broker is left comes after why the last one is away, and says less.
+            if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+                self._last_error = error
             log_error(error)
 
         self._config = {**config, "error_cb": remember}
