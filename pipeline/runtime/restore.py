@@ -145,8 +145,15 @@ class Restoration:
             if self._next[table] < self.plan.target[table]
         }
 
+    @property
+    def left(self) -> int:
+        """Offsets still to read."""
+        return sum(self.plan.target.values()) - sum(self._next.values()) if self.plan is not None else 0
+
     def take(self, changelog: TopicPartition, messages: Iterable[Message]) -> None:
         """Fold records of one changelog: the last value of a key wins."""
+        if not self.progress.records:
+            self.progress.began = time.monotonic()  # it may have waited for others
         table = self.changelogs[changelog]
         rows = self._rows[table]
         count = size = 0

@@ -22,6 +22,11 @@ POLL_RECORDS = 1_000
 """Few enough that each record is gone before the next ones come, and so stays in the processor's cache and is never
 looked at by the garbage collector twice: polls of 10,000 take half as long again."""
 POLLS_A_STEP = 10
+READ_TOGETHER = 100_000
+"""Records left, over the partitions that are read, below which the next one joins. Large ones are so read one after the
+other: a chunk has the memory to itself, and in it each key's last value replaces more of the others."""
+STALLED_S = 1.0
+"""A partition that gives nothing for this long holds up no other."""
 POLL_TIMEOUT_S = 0.02
 RETRY_PAUSE_S = 0.1
 WAITING_LOG_S = 5.0
@@ -50,6 +55,8 @@ class _Job:
         self.retry_at = 0.0
         self.waiting_since: float | None = None
         self.waiting_at: dict[TopicPartition, int] = {}
+        self.moved_at: float | None = None
+        """When its changelogs last gave something; None before they are read."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -159,12 +166,7 @@ class Restorer:
         self._listener.started(source.partition, job.restoration.progress)
 
     def _fold(self) -> None:
-        folding = {
-            changelog: job
-            for job in self._jobs.values()
-            if job.plan is not None and job.restoration is not None
-            for changelog in job.restoration.positions()
-        }
+        folding = self._folding()
         if folding:
             try:
                 self._read(folding)
@@ -174,11 +176,23 @@ class Restorer:
                 for job in set(folding.values()):
                     self._fail(job, error)
         due = self._due()
-        for job in list(self._jobs.values()):
-            if job is due:
-                self._guarded(job, self._store)
-            elif job.restoration is not None and job.plan is not None and not job.restoration.reached:
+        if due is not None:
+            self._guarded(due, self._store)
+        for job in set(folding.values()) - {due}:
+            if job.restoration is not None and not job.restoration.reached:
                 self._say_if_it_waits(job, job.restoration.positions())
+
+    def _folding(self) -> dict[TopicPartition, _Job]:
+        """What to read now: partitions in the order in which they came, of those that have not begun only the next."""
+        folding: dict[TopicPartition, _Job] = {}
+        left, now = 0, time.monotonic()
+        for job in self._jobs.values():
+            if job.restoration is None or job.plan is None or (left >= READ_TOGETHER and job.moved_at is None):
+                continue
+            folding |= dict.fromkeys(job.restoration.positions(), job)
+            if job.moved_at is None or now - job.moved_at < STALLED_S:
+                left += job.restoration.left
+        return folding
 
     def _due(self) -> _Job | None:
         """The job whose chunk goes to its store in this step; one of them, since the loop may be waiting for its turn.
@@ -238,7 +252,7 @@ class Restorer:
         """Below its target a changelog gives nothing more only while somebody's transaction is open in it."""
         now = time.monotonic()
         if left != job.waiting_at or job.waiting_since is None:
-            job.waiting_at, job.waiting_since = left, now
+            job.waiting_at, job.waiting_since, job.moved_at = left, now, now
         elif now - job.waiting_since > WAITING_LOG_S:
             job.waiting_since = now
             reason = f"a transaction is open in {', '.join(sorted(each.topic for each in left))}"
