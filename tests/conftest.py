@@ -6,12 +6,30 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import pytest
 
 from tests.support.brokers import Kafka, PrivateBroker, chosen, private_brokers
+from tests.support.scale import Scale
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-faults", action="store_true", help="fault tests at their full length (make faults)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[FIGURES]:
+        terminalreporter.section("figures")
+        for line in config.stash[FIGURES]:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +58,18 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
 
     with chosen(say) as kafka:
         yield kafka
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """Whether a fault test runs bounded, or at its full length."""
+    return Scale(full=bool(request.config.getoption("--full-faults")))
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes what a test measured, in one line; all of them end the report."""
+    return lambda text: request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
 
 
 @pytest.fixture
