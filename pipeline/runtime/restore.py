@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from pipeline.errors import StateLost, StateUnusable
 from pipeline.log.api import Admin, Committed, Message, TopicPartition
 from pipeline.runtime.crash import CrashHook, CrashPoint
@@ -30,6 +32,8 @@ TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
 """`delete.retention.ms` of the changelogs."""
 TOMBSTONE_MARGIN_MS = 24 * 3_600_000
 REBUILD_HINT = "`statelog rebuild --from-source` folds the source topic again; `statelog reset` starts empty"
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -84,6 +88,11 @@ def source_start(
     end = admin.high_watermarks([source])[source]
     if metadata.source_topic_id != topic_id:
         raise StateLost("the source topic was deleted and made anew", hint=REBUILD_HINT, topic=source.topic)
+    if metadata.next_offset not in (None, committed.next_offset):
+        raise StateLost("the committed offset was moved",
+                        hint="somebody moved the group's offsets: put them back, or " + REBUILD_HINT,
+                        topic=source.topic, partition=source.partition, committed=committed.next_offset,
+                        by_a_worker=metadata.next_offset)  # fmt: skip
     if committed.next_offset < earliest:
         raise StateLost("the committed offset is out of the source's retention: records were deleted unread",
                         hint=REBUILD_HINT, topic=source.topic, partition=source.partition,
@@ -127,6 +136,9 @@ class Restoration:
         if gone:
             raise StateLost("the head of a changelog was deleted", hint=REBUILD_HINT, partition=self._partition,
                             tables=",".join(gone))  # fmt: skip
+        if cut := [table for table, each in earliest.items() if each > 0]:
+            logger.warning("the head of a changelog was deleted: this store cannot be restored once it is lost",
+                           partition=self._partition, tables=cut)  # fmt: skip
         self.plan = Plan(source_next, metadata, start, target)
         self._next = dict(start)
         self.progress = Progress(sum(start.values()), sum(target.values()))
