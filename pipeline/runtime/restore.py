@@ -259,3 +259,6 @@ def _check_store(
     age_ms = int(time.time() * 1000) - position.applied_at_ms
     if position.applied_at_ms and age_ms > TOMBSTONE_LIFE_MS - TOMBSTONE_MARGIN_MS:
         raise StateUnusable("the store was away longer than deletions are kept", days=round(age_ms / 86_400_000, 1))
+    if age_ms < -TOMBSTONE_MARGIN_MS:
+        raise StateUnusable("the store is of the future: a clock was wrong, and nobody knows how long it was away",
+                            days=round(-age_ms / 86_400_000, 1))  # fmt: skip

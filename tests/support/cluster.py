@@ -86,13 +86,21 @@ class Cluster:
     # Processes and their disks
 
     def start(
-        self, stage: str, worker_id: str | None, *, crash_at: CrashPoint | None = None, **options: str
+        self,
+        stage: str,
+        worker_id: str | None,
+        *,
+        crash_at: CrashPoint | None = None,
+        ahead_ms: int = 0,
+        **options: str,
     ) -> WorkerProcess:
-        """Start a worker; without an id its membership is dynamic. `crash_at`: it kills itself there."""
+        """Start a worker; without an id its membership is dynamic. `crash_at`: it kills itself there. `ahead_ms`: its
+        clock is wrong by so much.
+        """
         given = {"data_dir": str(self.data_dir), **options} | ({"id": worker_id} if worker_id else {})
         extra = {"STATELOG_CRASH_AT": f"{crash_at.name}:1"} if crash_at is not None else {}
         log = self._directory / f"{next(self._runs):03d}-{worker_id or stage}.log"
-        worker = WorkerProcess(stage, given, {**self._environment, **extra}, log)
+        worker = WorkerProcess(stage, given, {**self._environment, **extra}, log, ahead_ms)
         self.workers.append(worker)
         return worker
 

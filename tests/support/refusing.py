@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.errors import ExitCode
 from tests.support.cluster import Cluster
 from tests.support.worker_process import WorkerProcess
@@ -15,10 +17,10 @@ def assert_state_lost(cluster: Cluster, stage: str = "aggregate") -> WorkerProce
 
 
 def assert_stops(cluster: Cluster, exit_code: int, stage: str = "aggregate", worker_id: str | None = None,
-                 **options: str) -> WorkerProcess:  # fmt: skip
+                 data_dir: Path | None = None) -> WorkerProcess:  # fmt: skip
     """No topic is written to, and no offset committed."""
     before = _ends(cluster), cluster.committed(stage)
-    worker = cluster.start(stage, worker_id, **options)
+    worker = cluster.start(stage, worker_id, data_dir=str(data_dir or cluster.data_dir))
     assert worker.wait() == exit_code, worker.text()
     assert "Traceback" not in worker.text()
     assert "hint:" in worker.text()
