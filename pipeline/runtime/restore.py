@@ -70,7 +70,7 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        left = self.target - self.start - self.done
+        left = max(self.target - self.start - self.done, 0)  # a reader may pass more than it had to
         return left / self.rate if self.rate > 0 else None
 
 
