@@ -261,7 +261,7 @@ def test_compaction_during_a_restore_changes_nothing_of_what_it_brings(
         read_after = after.restoration.progress.records
         after.close()
         figure(
-            f"{updates:,} updates of {keys:,} keys, compacted to {left:,} after {read_before:,} were read; a new restore "
+            f"{updates:,} updates of {keys:,} keys, compacted to {left:,} after {read_before:,} were read; a new one "
             f"reads {read_after:,} in {seconds:.1f} s; both states exact"
         )
 
