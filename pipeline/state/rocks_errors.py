@@ -22,6 +22,7 @@ _NOT_THE_STORES_FAULT = {
     errno.EROFS: "the file system is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the system's limit of open files",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
     errno.ENOTDIR: "a part of the path is a file",
     errno.ELOOP: "a part of the path is a symbolic link",
 }
