@@ -134,11 +134,3 @@ def test_a_path_that_is_no_directory_is_a_mistake_of_the_settings(tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="cannot be used"):
         RocksStore.open(tmp_path / "file" / "store", IDENTITY, TABLES)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_files_of_another_user_are_a_mistake_of_the_settings_and_no_damage(directory: Path) -> None:
-    for path in (directory / "rocksdb").iterdir():
-        path.chmod(0)
-    with pytest.raises(Misconfigured, match="cannot be used"):
-        RocksStore.open(directory, IDENTITY, TABLES)
