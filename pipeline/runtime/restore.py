@@ -120,6 +120,7 @@ class Restoration:
         self.buffered_bytes = 0
         """Values taken since the last chunk, those counted too that a later one replaced."""
         self._next: dict[str, int] = {}
+        self._chunk_start: dict[str, int] = {}
 
     def prepare(self, committed: Committed | None, admin: Admin) -> Plan:
         """Steps ② to ④. Raises StateUnusable for a store to rebuild, StateLost for a changelog that is gone."""
@@ -140,7 +141,7 @@ class Restoration:
             logger.warning("the head of a changelog was deleted: this store cannot be restored once it is lost",
                            partition=self._partition, tables=cut)  # fmt: skip
         self.plan = Plan(source_next, metadata, start, target)
-        self._next = dict(start)
+        self._next, self._chunk_start = dict(start), dict(start)
         self.progress = Progress(sum(start.values()), sum(target.values()))
         if self.plan.open or self.task.store.restoring is not None:
             self.task.store.begin_restore(Restoring(target))
@@ -199,6 +200,7 @@ class Restoration:
         elif position.source_next != store.position.source_next:
             store.apply(WriteSet(), position)  # the source moved on without a change to any table
         self._rows = {table: {} for table in self._rows}
+        self._chunk_start = dict(self._next)
         self.buffered_bytes = 0
         self.progress.done = sum(self._next.values()) - self.progress.start
         self._reach(CrashPoint.RESTORED if done else CrashPoint.RESTORE_CHUNK)
@@ -212,7 +214,8 @@ class Restoration:
                         unseal(value)
                 except StateUnusable as error:
                     raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
-                                    partition=self._partition) from error  # fmt: skip
+                                    partition=self._partition, from_offset=self._chunk_start[table],
+                                    to_offset=self._next[table] - 1) from error  # fmt: skip
 
 
 def _check_changelogs(

@@ -82,7 +82,7 @@ def test_nothing_of_aborted_transactions_is_in_store_output_or_query(
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=1) as cluster:
         writer = Writer(kafka, prefix)
         cluster.start("aggregate", "a0")
-        rounds = scale(9, full=200)
+        rounds = scale(9, full=60)
         for number in range(rounds):
             cluster.send("readings", readings(20, 1, first_round=number))
             if number % 3 == 1:
@@ -209,7 +209,7 @@ def test_compaction_during_a_restore_changes_nothing_of_what_it_brings(
     kafka: Kafka, prefix: str, tmp_path: Path, scale: Scale, figure: Callable[[str], None]
 ) -> None:
     """And a log that is compacted, control records too, up to its last segment is read to its end."""
-    keys, updates = scale(500, full=10_000), scale(60_000, full=2_000_000)
+    keys, updates = scale(500, full=5_000), scale(60_000, full=500_000)
     chance = random.Random(17)
     expected: dict[bytes, bytes] = {}
     written = 0
