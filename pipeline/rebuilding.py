@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured, Retryable
 from pipeline.log.api import Admin, Committed, Log, TopicPartition
@@ -118,11 +120,14 @@ class Rebuilding:
     def _begin_at_the_earliest(self, stage: Stage) -> None:
         topics = look_up(self._admin, self._settings.prefix, stage)
         changelogs = {table: (topic_id, 0) for table, topic_id in topics.changelog_ids.items()}
-        metadata = CommittedMetadata(topics.source_id, changelogs).encode()
+        metadata = CommittedMetadata(topics.source_id, changelogs, partitions=topics.partitions)
         earliest = self._admin.earliest(self._source(stage))
         reader = self._log.reader(group_of(self._settings.prefix, stage))
         try:
-            positions = {each: Committed(offset, metadata) for each, offset in earliest.items()}
+            positions = {
+                each: Committed(offset, msgspec.structs.replace(metadata, next_offset=offset).encode())
+                for each, offset in earliest.items()
+            }
             self._repeat(lambda: reader.commit(positions))
         finally:
             reader.close()

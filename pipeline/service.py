@@ -16,7 +16,7 @@ from pipeline.log.kafka import connect
 from pipeline.query.directory import Directory
 from pipeline.query.listener import LOOPBACK, Listener
 from pipeline.query.server import QueryServer
-from pipeline.runtime.cluster import look_up
+from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
 from pipeline.runtime.identity import WorkerIdentity
@@ -45,7 +45,8 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
     with ExitStack() as cleanup:
         admin = log.admin()
         cleanup.callback(admin.close)
-        TopicPlan(topology, settings.prefix).require(admin)
+        count = TopicPlan(topology, settings.prefix).require(admin)
+        require_same_count(admin, settings.prefix, topology, count)
         listener = _listener(settings, stage)
         identity = WorkerIdentity.of(settings, stage, listener.address if listener else None)
         topics = look_up(admin, settings.prefix, stage)

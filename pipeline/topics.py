@@ -12,6 +12,10 @@ from pipeline.log.api import Admin, TopicInfo
 DEFAULT_PARTITIONS = 8
 DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000
 MOST_REPLICAS = 3
+GROW_HINT = (
+    "a count never changes: give a new pipeline its own --prefix and count, replay telemetry into it, "
+    "compare what `statelog scan` gives, switch the readers over"
+)
 
 _HOUR_MS = 3_600_000
 _MAX_MESSAGE_BYTES = "1048588"
@@ -76,10 +80,7 @@ class TopicPlan:
         if len(counts) > 1 or (partitions is not None and counts and counts != {partitions}):
             raise Misconfigured(
                 "existing topics have another number of partitions",
-                hint=(
-                    "a count never changes: give a new pipeline its own --prefix and count, replay telemetry into it, "
-                    "compare what `statelog scan` gives, switch the readers over"
-                ),
+                hint=GROW_HINT,
                 asked=partitions or "as they are",
                 **{name: info.partitions for name, info in sorted(present.items()) if name in self._co_partitioned},
             )

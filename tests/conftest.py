@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import hypothesis
@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.brokers import Kafka, PrivateBroker, chosen, private_brokers
 from tests.support.distribution import pytest_configure_node, say, shared_kafka, whole_run
+from tests.support.scale import Scale
 
 __all__ = ["pytest_configure_node"]
 
@@ -22,6 +23,27 @@ hypothesis.settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any-machine")
+
+FIGURE = "figure"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-faults", action="store_true", help="fault tests at their full length (make faults)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    figures = [
+        f"{report.nodeid}: {text}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +70,18 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     else:
         with chosen(partial(say, request.config)) as own:
             yield own
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """Whether a fault test runs bounded, or at its full length."""
+    return Scale(full=bool(request.config.getoption("--full-faults")))
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes what a test measured, in one line; all of them end the report."""
+    return lambda text: record_property(FIGURE, text)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class KafkaSink:
             if error is None:
                 on_delivery(Delivery(message.topic(), message.partition(), message.offset()))
             elif self._failure is None:
-                self._failure = translate(error)
+                self._failure = translate(error, f"write to {message.topic()}")
 
         return report
 

@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
-from pipeline.errors import Fenced, PipelineError, Retryable
+from pipeline.errors import Fenced, PipelineError, Retryable, StateLost
 from pipeline.log.api import Listener, Membership, Message, TopicPartition
 from pipeline.log.errors import translate
 
 REJOIN_PAUSE_S = 0.2
 """Between two attempts at a static id that a dead member still holds (KIP-848); closing and joining costs 1 ms."""
+END_TIMEOUT_S = 2.0
 SEEK_PATIENCE_S = 10.0
 """A partition just assigned may refuse a seek until its fetcher has started."""
 
@@ -51,10 +52,11 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[Any]) -> None:
         self._joined = True
-        # Offset 0 stands for "not yet": with any logical offset the client would look one up. Paused, it reads nothing.
-        at_zero = [KafkaTopicPartition(each.topic, each.partition, 0) for each in partitions]
-        consumer.incremental_assign(at_zero)
-        consumer.pause(at_zero)
+        # Not yet at its place, and paused. A fetch may be under way before the pause, so it has to be from an offset
+        # that is there: 0 may be out of retention.
+        at_end = _ends(consumer, partitions)
+        consumer.incremental_assign(at_end)
+        consumer.pause(at_end)
         self._tell(self._listener.assigned, partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[Any]) -> None:
@@ -88,6 +90,10 @@ class KafkaSource:
                              hint="another worker runs under the same --id; each needs its own")  # fmt: skip
             self._wait_for_id()
             return
+        if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+            raise StateLost("the source no longer holds what comes next: records were deleted unread",
+                            hint="`statelog rebuild --from-source` folds what is left; `statelog reset` starts empty",
+                            topic=self._topic, detail=error.str())  # fmt: skip
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             # The client leaves the group, tells `lost` at the next poll, and joins again.
             logger.warning("the loop did not poll in time and lost its partitions", detail=error.str())
@@ -149,6 +155,16 @@ class KafkaSource:
             if isinstance(failure, PipelineError):
                 raise failure
             raise RuntimeError("a rebalance callback failed while the consumer closed") from failure
+
+
+def _ends(consumer: Consumer, partitions: list[Any]) -> list[Any]:
+    """The partitions, each with the offset at its end, by one request; with 0 while the cluster does not answer."""
+    latest = [KafkaTopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
+    try:
+        found = consumer.offsets_for_times(latest, timeout=END_TIMEOUT_S) if latest else []
+    except KafkaException:
+        found = latest
+    return [KafkaTopicPartition(each.topic, each.partition, max(each.offset, 0)) for each in found]
 
 
 def _generation(metadata: Any) -> int:

@@ -19,6 +19,10 @@ class CommittedMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     """By table: its changelog's topic id, and the next offset when this was committed."""
     refusals: list[object] | None = None
     """See `RefusalCount.export`."""
+    next_offset: int | None = None
+    """The committed offset itself: one that was moved by hand, with all this beside it, says another."""
+    partitions: int = 0
+    """How many the source had: with more of them, keys belong to other partitions than their state. 0: not said."""
 
     def encode(self) -> str:
         return msgspec.json.encode(self).decode()

@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from pipeline.errors import StateLost, StateUnusable
 from pipeline.log.api import Admin, Committed, Message, TopicPartition
 from pipeline.runtime.crash import CrashHook, CrashPoint
@@ -30,6 +32,8 @@ TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
 """`delete.retention.ms` of the changelogs."""
 TOMBSTONE_MARGIN_MS = 24 * 3_600_000
 REBUILD_HINT = "`statelog rebuild --from-source` folds the source topic again; `statelog reset` starts empty"
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -66,7 +70,7 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        left = self.target - self.start - self.done
+        left = max(self.target - self.start - self.done, 0)  # a reader may pass more than it had to
         return left / self.rate if self.rate > 0 else None
 
 
@@ -84,6 +88,11 @@ def source_start(
     end = admin.high_watermarks([source])[source]
     if metadata.source_topic_id != topic_id:
         raise StateLost("the source topic was deleted and made anew", hint=REBUILD_HINT, topic=source.topic)
+    if metadata.next_offset not in (None, committed.next_offset):
+        raise StateLost("the committed offset was moved",
+                        hint="somebody moved the group's offsets: put them back, or " + REBUILD_HINT,
+                        topic=source.topic, partition=source.partition, committed=committed.next_offset,
+                        by_a_worker=metadata.next_offset)  # fmt: skip
     if committed.next_offset < earliest:
         raise StateLost("the committed offset is out of the source's retention: records were deleted unread",
                         hint=REBUILD_HINT, topic=source.topic, partition=source.partition,
@@ -111,6 +120,7 @@ class Restoration:
         self.buffered_bytes = 0
         """Values taken since the last chunk, those counted too that a later one replaced."""
         self._next: dict[str, int] = {}
+        self._chunk_start: dict[str, int] = {}
 
     def prepare(self, committed: Committed | None, admin: Admin) -> Plan:
         """Steps ② to ④. Raises StateUnusable for a store to rebuild, StateLost for a changelog that is gone."""
@@ -127,8 +137,11 @@ class Restoration:
         if gone:
             raise StateLost("the head of a changelog was deleted", hint=REBUILD_HINT, partition=self._partition,
                             tables=",".join(gone))  # fmt: skip
+        if cut := [table for table, each in earliest.items() if each > 0]:
+            logger.warning("the head of a changelog was deleted: this store cannot be restored once it is lost",
+                           partition=self._partition, tables=cut)  # fmt: skip
         self.plan = Plan(source_next, metadata, start, target)
-        self._next = dict(start)
+        self._next, self._chunk_start = dict(start), dict(start)
         self.progress = Progress(sum(start.values()), sum(target.values()))
         if self.plan.open or self.task.store.restoring is not None:
             self.task.store.begin_restore(Restoring(target))
@@ -194,6 +207,7 @@ class Restoration:
         elif position.source_next != store.position.source_next:
             store.apply(WriteSet(), position)  # the source moved on without a change to any table
         self._rows = {table: {} for table in self._rows}
+        self._chunk_start = dict(self._next)
         self.buffered_bytes = 0
         self.progress.done = sum(self._next.values()) - self.progress.start
         self._reach(CrashPoint.RESTORED if done else CrashPoint.RESTORE_CHUNK)
@@ -204,7 +218,8 @@ class Restoration:
             key = damaged_key(rows)
             if key is not None:
                 raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
-                                partition=self._partition)  # fmt: skip
+                                partition=self._partition, from_offset=self._chunk_start[table],
+                                to_offset=self._next[table] - 1)  # fmt: skip
 
 
 def _check_changelogs(
@@ -251,3 +266,6 @@ def _check_store(
     age_ms = int(time.time() * 1000) - position.applied_at_ms
     if position.applied_at_ms and age_ms > TOMBSTONE_LIFE_MS - TOMBSTONE_MARGIN_MS:
         raise StateUnusable("the store was away longer than deletions are kept", days=round(age_ms / 86_400_000, 1))
+    if age_ms < -TOMBSTONE_MARGIN_MS:
+        raise StateUnusable("the store is of the future: a clock was wrong, and nobody knows how long it was away",
+                            days=round(-age_ms / 86_400_000, 1))  # fmt: skip

@@ -113,7 +113,8 @@ class TransformTask(_SourceTask):
         """A stateless stage has no changelog."""
 
     def committed(self) -> Committed:
-        return Committed(self.next_offset, CommittedMetadata(self.topic_id, refusals=self.refusals.export()).encode())
+        metadata = CommittedMetadata(self.topic_id, refusals=self.refusals.export(), next_offset=self.next_offset)
+        return Committed(self.next_offset, metadata.encode())
 
     def settle(self) -> None:
         """A stateless stage has no store."""
@@ -133,11 +134,14 @@ class AggregateTask(_SourceTask):
         *,
         stage: AggregateStage,
         owns: Callable[[bytes], bool],
+        partitions: int,
         prefix: str,
         store: Store,
     ) -> None:
+        """`partitions` is how many the source has."""
         self.store = store
         self._stage = stage
+        self._partitions = partitions
         self._changelogs = {table.name: prefix + table.changelog for table in stage.tables}
         self._tables = {table.name: TaskTable(table, store) for table in stage.tables}
         self._writes = WriteSet()
@@ -192,7 +196,9 @@ class AggregateTask(_SourceTask):
     def committed(self) -> Committed:
         identity = self.store.identity.changelog_topic_ids
         changelogs = {name: (identity[name], next_offset) for name, next_offset in sorted(self._changelog_next.items())}
-        metadata = CommittedMetadata(self.topic_id, changelogs, self.refusals.export())
+        metadata = CommittedMetadata(
+            self.topic_id, changelogs, self.refusals.export(), self.next_offset, self._partitions
+        )
         return Committed(self.next_offset, metadata.encode())
 
     def settle(self) -> None:

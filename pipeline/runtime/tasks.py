@@ -14,7 +14,7 @@ from operators.topology import AggregateStage, TransformStage
 from pipeline.errors import StateForeign, StateLost, StateUnusable
 from pipeline.log.api import Admin, Log, Source, TopicPartition
 from pipeline.partitioning import partition_of
-from pipeline.runtime.cluster import Topics
+from pipeline.runtime.cluster import Topics, partitions_changed
 from pipeline.runtime.crash import CrashHook
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restore import REBUILD_HINT, Restoration
@@ -182,12 +182,15 @@ class AggregateTasks(_Tasks):
 
     def _open(self, source: TopicPartition) -> AggregateTask:
         partition, count = source.partition, self._around.topics.partitions
+        if partition >= count:
+            raise partitions_changed(count, partition + 1)
         task = AggregateTask(
             source,
             self._around.topics.source_id,
             self._refusals(),
             stage=self.stage,
             owns=lambda key: partition_of(key, count) == partition,
+            partitions=count,
             prefix=self._around.settings.prefix,
             store=self._open_store(partition),
         )

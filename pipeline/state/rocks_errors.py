@@ -14,6 +14,8 @@ from pipeline.errors import DiskFull, Misconfigured, PipelineError, StateUnusabl
 
 _ROOM_BYTES = 64 << 20
 """What a store needs to go on: memtables on their way to disk. Some is free again by the time that we look."""
+_FILES_TO_GO_ON = 16
+"""All at once, and more than it has: what RocksDB could not open left its descriptors free again."""
 _BLOCK = bytes(1 << 20)
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NOT_THE_STORES_FAULT = {
@@ -22,6 +24,7 @@ _NOT_THE_STORES_FAULT = {
     errno.EROFS: "the file system is mounted read-only",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the system's limit of open files",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
     errno.ENOTDIR: "a part of the path is a file",
     errno.ELOOP: "a part of the path is a symbolic link",
 }
@@ -55,10 +58,13 @@ def from_os_error(error: OSError, directory: Path) -> PipelineError:
 
 def _what_the_disk_refuses(directory: Path) -> OSError | None:
     """Do what RocksDB does, open every file and write one, where the system says why not by number."""
+    held: list[int] = []
     try:
         for path in directory.rglob("*"):
             if path.is_file():
-                os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+                held.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        for _ in range(_FILES_TO_GO_ON):
+            held.append(os.open(directory, os.O_RDONLY | os.O_CLOEXEC))
         with tempfile.TemporaryFile(dir=directory) as file:
             for _ in range(_ROOM_BYTES // len(_BLOCK)):
                 file.write(_BLOCK)
@@ -66,4 +72,7 @@ def _what_the_disk_refuses(directory: Path) -> OSError | None:
         return None
     except OSError as error:
         return error
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
     return None

@@ -1,20 +1,18 @@
-"""Directories that a store must not take, and disks that will not have it: a typed error, and nothing touched."""
+"""Directories that a store must not take: a typed error, and nothing touched."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pipeline.errors import DiskFull, Misconfigured, StateForeign, StateLocked, StateTooNew, StateUnusable
+from pipeline.errors import Misconfigured, StateForeign, StateLocked, StateTooNew, StateUnusable
 from pipeline.state import rocks
-from pipeline.state.api import FORMAT_VERSION, Position, Restoring, StoreIdentity, WriteSet
+from pipeline.state.api import FORMAT_VERSION, Restoring
 from pipeline.state.identity import write_identity
 from pipeline.state.rocks import RocksStore, open_checkpoint
 from tests.faults.store_child import IDENTITY, TABLES, commit, expected
@@ -136,58 +134,3 @@ def test_a_path_that_is_no_directory_is_a_mistake_of_the_settings(tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="cannot be used"):
         RocksStore.open(tmp_path / "file" / "store", IDENTITY, TABLES)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_files_of_another_user_are_a_mistake_of_the_settings_and_no_damage(directory: Path) -> None:
-    for path in (directory / "rocksdb").iterdir():
-        path.chmod(0)
-    with pytest.raises(Misconfigured, match="cannot be used"):
-        RocksStore.open(directory, IDENTITY, TABLES)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A file system of so many megabytes, which may be asked for again with more."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-
-    def disk(megabytes: int) -> Path:
-        size = f"size={megabytes}m" + (",remount" if mounted.is_mount() else "")
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", mounted], check=False, capture_output=True)
-        if done.returncode:
-            pytest.skip(f"no file system to fill: {done.stderr.decode().strip()}")
-        return mounted
-
-    yield disk
-    if mounted.is_mount():
-        subprocess.run(["umount", mounted], check=True)
-
-
-def fill(store: RocksStore) -> None:
-    for number in range(1, 1_000):
-        rows: dict[bytes, bytes | None] = {b"%d-%d" % (number, row): os.urandom(3_000) for row in range(100)}
-        store.apply(WriteSet({"t": {**rows, b"last": b"%d" % number}}), Position(number))
-
-
-def test_a_full_disk_stops_the_store_as_a_good_prefix_that_goes_on_once_there_is_room(
-    small_disk: Callable[[int], Path],
-) -> None:
-    directory = small_disk(24) / "store"
-    identity = StoreIdentity("app", "1", 0, {"t": "id"}, "s")
-    store = RocksStore.open(directory, identity, ["t"])
-    with pytest.raises(DiskFull):
-        fill(store)
-    reached = store.position.source_next
-    assert 10 < reached < 900
-    assert store.get("t", b"last") == b"%d" % reached, "what was applied can still be read"
-    with pytest.raises(DiskFull):
-        store.close()
-    with pytest.raises(DiskFull):
-        RocksStore.open(directory, identity, ["t"])
-    small_disk(300)
-    store = RocksStore.open(directory, identity, ["t"])
-    assert store.position.source_next in (reached, reached + 1), "the log may have held the commit that failed"
-    assert store.get("t", b"last") == b"%d" % store.position.source_next
-    store.apply(WriteSet({"t": {b"last": b"again"}}), Position(reached + 5))
-    store.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +40,7 @@ def test_what_a_lost_changelog_held_is_folded_from_the_source_again(cluster: Clu
     assert lost.wait() == ExitCode.FAILURE
     assert "rebuild --from-source" in lost.text()
 
-    rebuilt = _statelog(cluster, "rebuild", "--from-source", "--yes")
+    rebuilt = cluster.command("rebuild", "--from-source", "--yes")
     assert rebuilt.returncode == ExitCode.OK, rebuilt.stderr
     cluster.start("aggregate", None)
     cluster.drain()
@@ -53,7 +50,8 @@ def test_what_a_lost_changelog_held_is_folded_from_the_source_again(cluster: Clu
 def test_stores_of_other_machines_give_way_to_the_rebuild(cluster: Cluster) -> None:
     elsewhere = cluster.disk("aggregate", UNNAMED).with_name("elsewhere")
     cluster.disk("aggregate", UNNAMED).rename(elsewhere)
-    assert _statelog(cluster, "rebuild", "--from-source", "--yes", data_dir=False).returncode == ExitCode.OK
+    rebuilt = cluster.command("rebuild", "--from-source", "--yes", data_dir=cluster.data_dir / "another")
+    assert rebuilt.returncode == ExitCode.OK
     elsewhere.rename(cluster.disk("aggregate", UNNAMED))
     worker = cluster.start("aggregate", None)
     cluster.drain()
@@ -63,7 +61,7 @@ def test_stores_of_other_machines_give_way_to_the_rebuild(cluster: Cluster) -> N
 
 
 def test_deleted_stores_come_back_from_the_changelogs(cluster: Cluster) -> None:
-    rebuilt = _statelog(cluster, "rebuild", "--yes")
+    rebuilt = cluster.command("rebuild", "--yes")
     assert rebuilt.returncode == ExitCode.OK, rebuilt.stderr
     assert not cluster.disk("aggregate", UNNAMED).exists()
     worker = cluster.start("aggregate", None)
@@ -74,7 +72,7 @@ def test_deleted_stores_come_back_from_the_changelogs(cluster: Cluster) -> None:
 
 
 def test_a_reset_leaves_only_what_came_from_outside(cluster: Cluster) -> None:
-    assert _statelog(cluster, "reset", "--yes").returncode == ExitCode.OK
+    assert cluster.command("reset", "--yes").returncode == ExitCode.OK
     assert cluster.records("readings") == cluster.records(CHANGELOG) == []
     cluster.send("readings", readings(5, 10))
     cluster.start("aggregate", None)
@@ -88,21 +86,8 @@ def test_nothing_is_deleted_while_a_worker_lives_or_nobody_says_yes(cluster: Clu
     cluster.wait_until_active("aggregate")
     before = cluster.admin.topics([cluster.full(CHANGELOG)])
     for command in (["rebuild", "--from-source", "--yes"], ["reset", "--yes"], ["reset"]):
-        refused = _statelog(cluster, *command)
+        refused = cluster.command(*command)
         assert refused.returncode == ExitCode.MISCONFIGURED
         assert "hint:" in refused.stderr
-    assert _statelog(cluster, "rebuild", "--yes").returncode == ExitCode.FAILURE, "the stores are open"
+    assert cluster.command("rebuild", "--yes").returncode == ExitCode.FAILURE, "the stores are open"
     assert cluster.admin.topics([cluster.full(CHANGELOG)]) == before
-
-
-def _statelog(cluster: Cluster, *arguments: str, data_dir: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "STATELOG_BOOTSTRAP_SERVERS": str(cluster.settings.bootstrap_servers),
-        "STATELOG_PREFIX": cluster.settings.prefix,
-        "STATELOG_DATA_DIR": str(cluster.data_dir if data_dir else cluster.data_dir / "another"),
-    }
-    command = [sys.executable, "-c", "from pipeline.cli.main import run; run()", *arguments]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition as KafkaTopicPartition
-from confluent_kafka.admin import AdminClient
 
 from operators.api import Record, TaskContext
 from pipeline.errors import PipelineError
@@ -25,6 +23,7 @@ from pipeline.state.rocks import RocksStore
 from pipeline.verify.reading import read
 from pipeline.verify.worker_side import Line, verify_partitions
 from tests.integration.verify_topology import STAGE
+from tests.support.administrator import Administrator
 from tests.support.brokers import Kafka
 
 PARTITION = 0
@@ -232,9 +231,7 @@ def test_the_first_twenty_of_many_differences_are_named(world: World) -> None:
 
 
 def delete_head(world: World, kafka: Kafka, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    for future in admin.delete_records([KafkaTopicPartition(topic, PARTITION, 3)]).values():
-        future.result()
+    Administrator(kafka.bootstrap_servers).delete_head({TopicPartition(topic, PARTITION): 3})
 
 
 def test_a_changelog_without_its_head_proves_nothing(make: Make, kafka: Kafka) -> None:

@@ -9,7 +9,9 @@ with Cluster(kafka.bootstrap_servers, prefix, tmp_path) as cluster:
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import count
@@ -30,7 +32,7 @@ from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
 from tests.support.records import StoredRecord, committed_records
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import STATELOG, WorkerProcess
 
 IOT = "operators.iot:topology"
 UNNAMED = "unnamed~0"
@@ -84,15 +86,35 @@ class Cluster:
     # Processes and their disks
 
     def start(
-        self, stage: str, worker_id: str | None, *, crash_at: CrashPoint | None = None, **options: str
+        self,
+        stage: str,
+        worker_id: str | None,
+        *,
+        crash_at: CrashPoint | None = None,
+        ahead_ms: int = 0,
+        **options: str,
     ) -> WorkerProcess:
-        """Start a worker; without an id its membership is dynamic. `crash_at`: it kills itself there."""
+        """Start a worker; without an id its membership is dynamic. `crash_at`: it kills itself there. `ahead_ms`: its
+        clock is wrong by so much.
+        """
         given = {"data_dir": str(self.data_dir), **options} | ({"id": worker_id} if worker_id else {})
         extra = {"STATELOG_CRASH_AT": f"{crash_at.name}:1"} if crash_at is not None else {}
         log = self._directory / f"{next(self._runs):03d}-{worker_id or stage}.log"
-        worker = WorkerProcess(stage, given, {**self._environment, **extra}, log)
+        worker = WorkerProcess(stage, given, {**self._environment, **extra}, log, ahead_ms)
         self.workers.append(worker)
         return worker
+
+    def command(self, *arguments: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """A `statelog` command for this pipeline, to its end."""
+        own = {**self._environment, "STATELOG_DATA_DIR": str(data_dir or self.data_dir)}
+        return subprocess.run(
+            [*STATELOG, *arguments],
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
 
     def stop(self) -> None:
         """Stop every worker that runs, in good order."""

@@ -59,13 +59,13 @@ class Load:
 class TelemetryLoad(Load):
     """Made-up telemetry, some of it broken, late, out of order or sent twice."""
 
-    def __init__(self, cluster: Cluster, *, rate: float, devices: int) -> None:
+    def __init__(self, cluster: Cluster, *, rate: float, devices: int, seed: int = 0) -> None:
         self._good: set[Message] = set()
-        super().__init__(cluster, "telemetry", self._made_up(devices), rate=rate)
+        super().__init__(cluster, "telemetry", self._made_up(devices, seed), rate=rate)
 
-    def _made_up(self, devices: int) -> Iterator[Message]:
+    def _made_up(self, devices: int, seed: int) -> Iterator[Message]:
         # A reading every 15 s leaves four in a window, so that windows close all the time.
-        for batch in Telemetry(Plan(devices, bad=0.01, interval_ms=15_000)):
+        for batch in Telemetry(Plan(devices, seed, bad=0.01, interval_ms=15_000)):
             for message, code in zip(batch.messages, batch.codes.tolist(), strict=True):
                 if code < BROKEN:
                     self._good.add(message)

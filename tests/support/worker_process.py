@@ -16,6 +16,8 @@ from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 STATELOG = (sys.executable, "-c", "from pipeline.cli.main import run; run()")
+WRONG_CLOCK = "import time; now, now_ns = time.time, time.time_ns; time.time = lambda: now() + {0} / 1000; " \
+    "time.time_ns = lambda: now_ns() + {0} * 1_000_000; "  # fmt: skip
 LOG_TAIL = 40
 """Lines of a worker's log that a failed test shows."""
 
@@ -26,20 +28,27 @@ OPEN_WORK = frozenset({CrashPoint.FOLDED, CrashPoint.CHANGELOG_SENT, CrashPoint.
 class WorkerProcess:
     """One run of `statelog worker`, in a process group of its own, with a log and a crash trace."""
 
-    def __init__(self, stage: str, options: Mapping[str, str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, stage: str, options: Mapping[str, str], environment: Mapping[str, str], log: Path, ahead_ms: int = 0
+    ) -> None:
         self.stage = stage
         self.log = log
         self.trace = log.with_suffix(".trace")
         flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+        python, flag, program = STATELOG
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [*STATELOG, "worker", stage, *flags],
+                [python, flag, WRONG_CLOCK.format(ahead_ms) + program, "worker", stage, *flags],
                 cwd=ROOT,
                 env={**os.environ, **environment, "STATELOG_CRASH_TRACE": str(self.trace)},
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

@@ -1,0 +1,48 @@
+"""File systems of a test's own: small, full, or not to be written to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+class SmallDisk:
+    """A tmpfs, which skips the test where this user may not mount one."""
+
+    def __init__(self, at: Path, megabytes: int) -> None:
+        self.path = at
+        at.mkdir()
+        self._mount(f"size={megabytes}m")
+
+    def _mount(self, options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)]
+        done = subprocess.run(command, check=False, capture_output=True)
+        if done.returncode:
+            pytest.skip(f"this user may not mount a file system: {done.stderr.decode().strip()}")
+
+    def resize(self, megabytes: int) -> None:
+        self._mount(f"remount,size={megabytes}m")
+
+    def make_read_only(self) -> None:
+        """Nobody may have a file open for writing."""
+        self._mount("remount,ro")
+
+    def make_writable(self) -> None:
+        self._mount("remount,rw")
+
+    def fill(self, leave_bytes: int) -> Path:
+        """Ballast up to so many free bytes."""
+        ballast = self.path / "ballast"
+        found = os.statvfs(self.path)
+        free = found.f_bavail * found.f_frsize
+        with ballast.open("wb") as file:
+            for _ in range(max(free - leave_bytes, 0) >> 16):
+                file.write(bytes(1 << 16))
+        return ballast
+
+    def close(self) -> None:
+        if self.path.is_mount():
+            subprocess.run(["umount", "--lazy", self.path], check=True)
