@@ -24,17 +24,16 @@ def demo(run: Run, readings: Readings = 200_000, devices: Devices = 2_000, bad: 
     Everything is real: Kafka, four worker processes, RocksDB, kill -9. Without --bootstrap-servers it brings a Kafka of
     its own. It leaves no process and no file behind. Exit 3 when a check fails.
     """
-    from pipeline.cli.demo_telling import Lines, Story
-    from pipeline.demo.plan import DemoPlan
+    from pipeline.cli.telling import Lines, Story
+    from pipeline.demo.plan import load_of
     from pipeline.demo.story import tell
 
     telling: Story | Lines = Lines() if run.output.as_json else Story()
     # SIGTERM is to clean up as Ctrl-C does, from the first moment on.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = DemoPlan(readings, devices, bad, seed)
     run.output.say(f"statelog demo: {readings:,} readings of {devices:,} devices, {bad:g} % broken, seed {seed}")
     try:
-        tell(run.settings, plan, telling)
+        tell(run.settings, load_of(readings, devices, bad, seed), telling)
     except KeyboardInterrupt:
         telling.drop_bars()
         print("interrupted; all that was started is gone", file=sys.stderr, flush=True)
