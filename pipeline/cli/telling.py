@@ -55,7 +55,7 @@ class Story:
     def table(self, name: str, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        table = Table(box=None, pad_edge=False, header_style="dim", show_header=name != "rates")
+        table = Table(box=None, pad_edge=False, header_style="dim", show_header=name != "figures")
         for column in rows[0]:
             numbers = isinstance(rows[0][column], int | float)
             table.add_column(column, justify="right" if numbers else "left", no_wrap=True)

@@ -83,7 +83,7 @@ def _run(ground: Ground, workers: Workers, source: PacedInput, watch: Watch, tel
     telling.detail("the checks, against the account of what was sent and an independent recount of the topic")
     telling.checks(proof)
     telling.detail("measured from when the input was let loose, all of it on this machine")
-    telling.table("rates", _rates(source, loose, transformed, folded, outcome, fault, time.monotonic() - began))
+    telling.table("figures", _rates(source, loose, transformed, folded, outcome, fault, time.monotonic() - began))
     conclude(proof)
 
 

@@ -16,6 +16,7 @@ from pipeline.broker import EmbeddedBroker
 from pipeline.log.admin import KafkaAdmin
 from pipeline.log.api import TopicPartition
 from pipeline.rehearsal.telling import Telling
+from pipeline.rehearsal.time_outs import UNHURRIED, TimeOuts
 from pipeline.runtime.identity import group_of
 from pipeline.runtime.start import load_topology
 from pipeline.settings import Settings
@@ -23,18 +24,6 @@ from pipeline.topics import TopicPlan
 
 PARTITIONS = 4
 GROUP_PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True)
-class TimeOuts:
-    """After which silence a worker counts as dead, and a transaction is aborted."""
-
-    session_ms: int
-    transaction_ms: int
-
-
-UNHURRIED = TimeOuts(15_000, 12_000)
-"""Longer than a restart: by its id a worker has its seat back at once, so nobody waits for these."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +101,8 @@ def ground_on(
             "http": None,
             "advertise": None,
             "group_protocol": "classic",
-            "session_timeout_ms": time_outs.session_ms,
-            "transaction_timeout_ms": time_outs.transaction_ms,
+            "session_timeout_ms": time_outs.session,
+            "transaction_timeout_ms": time_outs.transaction,
             "log_format": "json",
             "log_level": "info",
         }

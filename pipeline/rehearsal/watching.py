@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,11 @@ class Pulse:
 class Watch:
     """Looks at the groups' offsets, draws them as bars, and notices when a worker or the input ends by itself."""
 
-    def __init__(self, ground: Ground, workers: Workers, source: Input, telling: Telling) -> None:
+    def __init__(
+        self, ground: Ground, workers: Workers, source: Input, telling: Telling, *, patience_s: float = math.inf
+    ) -> None:
+        """`patience_s`: how long each thing may take to come. Where the input ends, that nothing moves says enough."""
+        self._patience_s = patience_s
         self._ground = ground
         self._workers = workers
         self._source = source
@@ -86,8 +91,8 @@ class Watch:
             return []
 
     def until(self, what: str, done: Callable[[Pulse], bool]) -> Pulse:
-        """Look again and again until `done`. Raises Retryable when nothing moves any more, PipelineError when a
-        worker or the input has ended by itself.
+        """Look again and again until `done`. Raises Retryable when nothing moves any more or time is up,
+        PipelineError when a worker or the input has ended by itself.
         """
         waiting_since = time.monotonic()
         while True:
@@ -101,6 +106,8 @@ class Watch:
                 return pulse
             if time.monotonic() - max(waiting_since, self.last_moved.at) > STALLED_S:
                 raise Retryable(f"nothing has moved for {STALLED_S:g} s while waiting until {what}")
+            if time.monotonic() - waiting_since > self._patience_s:
+                raise Retryable(f"waited {self._patience_s:g} s until {what}")
             time.sleep(LOOK_EVERY_S)
 
     def until_come_through(self, share: float) -> None:

@@ -94,7 +94,7 @@ class WorkerProcess:
         if self.freeze_in_open_work() is None:
             return None
         os.kill(self.pid, signal.SIGKILL)
-        self._end()
+        self.end()
         return CrashTrace.folded(self._trace) if self._in_open_work() else 0
 
     def _in_open_work(self) -> bool:
@@ -118,7 +118,13 @@ class WorkerProcess:
     def drain(self) -> int:
         """Its exit code, once it was asked to stop, has committed and closed."""
         self.ask_to_stop()
-        return self._end()
+        return self.end()
+
+    def end(self) -> int:
+        """Wait until it has ended; its exit code."""
+        status = self._running().wait()
+        self.kill()
+        return status
 
     def kill(self) -> None:
         """End it, if it runs."""
@@ -145,11 +151,6 @@ class WorkerProcess:
         if self._process is None:
             raise PipelineError(f"worker {self.id} does not run")
         return self._process
-
-    def _end(self) -> int:
-        status = self._running().wait()
-        self.kill()
-        return status
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
