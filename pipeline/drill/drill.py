@@ -27,10 +27,8 @@ class Drill(ABC):
     bad_percent: ClassVar[float] = 1.0
     """Share of broken messages in the input."""
     needs_own_broker: ClassVar[bool] = False
-
-    def time_outs(self, *, own_broker: bool) -> TimeOuts:  # noqa: ARG002 - for drills that wait for them
-        """Of the workers."""
-        return LIVELY
+    time_outs: ClassVar[TimeOuts] = LIVELY
+    """Of the workers."""
 
     @abstractmethod
     def provoke(self, scene: Scene, times: int) -> Sequence[Check]:

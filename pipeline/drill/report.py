@@ -55,8 +55,8 @@ class Report:
             "lost": self._found("readings lost"),
             "doubled": self._found("readings doubled"),
             "messages": self.messages,
-            "recovered p50 s": self.recovery(50),
-            "p99 s": self.recovery(99),
+            "p50_s": self.recovery(50),
+            "p99_s": self.recovery(99),
             "seconds": round(self.seconds, 1),
         }
 

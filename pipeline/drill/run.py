@@ -75,9 +75,8 @@ def run(given: Settings, drills: Sequence[Drill], order: Order, telling: Telling
 def _rehearse(cluster: Cluster, drill: Drill, order: Order, telling: Telling) -> Report:
     began = time.monotonic()
     telling.step(f"{drill.name}: {drill.shows}")
-    time_outs = drill.time_outs(own_broker=cluster.broker is not None)
     with (
-        ground_on(cluster, telling, prefix=f"{drill.name}-", time_outs=time_outs) as ground,
+        ground_on(cluster, telling, prefix=f"{drill.name}-", time_outs=drill.time_outs) as ground,
         ExitStack() as after_the_workers,
     ):
         if cluster.broker is None:

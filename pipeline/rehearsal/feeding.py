@@ -15,10 +15,14 @@ from pipeline.telemetry.generator import Batch, Telemetry
 from pipeline.telemetry.poison import Message
 from pipeline.telemetry.tally import BROKEN, Tally
 
+PATIENCE_S = 300.0
+"""For one delivery: a broker that comes back is waited for."""
+
 
 def feed_of(ground: Ground) -> Feed:
     """Where telemetry goes."""
-    return Feed(ground.settings, ground.full(ground.topology.stages[0].source))
+    topic = ground.full(ground.topology.stages[0].source)
+    return Feed(ground.settings, topic, delivery_timeout_s=PATIENCE_S)
 
 
 class Input:

@@ -25,8 +25,8 @@ def test_its_row_and_its_verdict_tell_what_was_found() -> None:
         "lost": 0,
         "doubled": 0,
         "messages": 12_000,
-        "recovered p50 s": 2.0,
-        "p99 s": 4.0,
+        "p50_s": 2.0,
+        "p99_s": 4.0,
         "seconds": 31.2,
     }
     assert "went on after 2.0 s (p50), 4.0 s (p99)" in good.verdict()
