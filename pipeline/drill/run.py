@@ -68,7 +68,9 @@ def run(given: Settings, drills: Sequence[Drill], order: Order, telling: Telling
         reports = [_rehearse(cluster, drill, order, telling) for drill in runnable]
     if len(reports) > 1:
         telling.step("All of them")
-        telling.table("drills", [report.row() for report in reports])
+        for report in reports:
+            telling.detail(report.verdict())
+    telling.table("drills", [report.row() for report in reports])
     return conclude_all(reports)
 
 
@@ -94,7 +96,6 @@ def _rehearse(cluster: Cluster, drill: Drill, order: Order, telling: Telling) ->
         telling.checks(checks)
         report = Report(drill.name, times, source.sent, checks, scene.recovery.seconds, time.monotonic() - began)
         telling.table("figures", report.figures())
-        telling.detail(report.verdict(), **report.row())
     return report
 
 
