@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,9 +52,11 @@ class Watch:
     """Looks at the groups' offsets, draws them as bars, and notices when a worker or the input ends by itself."""
 
     def __init__(
-        self, ground: Ground, workers: Workers, source: Input, telling: Telling, *, patience_s: float = math.inf
+        self, ground: Ground, workers: Workers, source: Input, telling: Telling, *, patience_s: float | None = None
     ) -> None:
-        """`patience_s`: how long each thing may take to come. Where the input ends, that nothing moves says enough."""
+        """`patience_s`: how long each thing may take to come, and the cluster be away meanwhile. None where the input
+        ends by itself: then that nothing moves any more says enough.
+        """
         self._patience_s = patience_s
         self._ground = ground
         self._workers = workers
@@ -74,6 +75,16 @@ class Watch:
         committed = {stage: self._committed(stage) for stage in self._sources}
         readings_end = sum(self._ground.admin.last_stable(self._sources[AGGREGATE]).values())
         return Pulse(committed, readings_end, time.monotonic())
+
+    def _look_patiently(self, since: float) -> Pulse:
+        while True:
+            try:
+                return self.look()
+            except Retryable:
+                if self._patience_s is None or time.monotonic() - since > self._patience_s:
+                    raise
+            self._workers.require_alive()
+            time.sleep(LOOK_EVERY_S)
 
     def _committed(self, stage: str) -> dict[int, int]:
         offsets = self._ground.admin.group_offsets(self._groups[stage], self._sources[stage])
@@ -98,7 +109,7 @@ class Watch:
         while True:
             self._workers.require_alive()
             self._source.require_well()
-            pulse = self.look()
+            pulse = self._look_patiently(waiting_since)
             if pulse != self.last_moved:
                 self.last_moved = pulse
             self._draw(pulse)
@@ -106,7 +117,7 @@ class Watch:
                 return pulse
             if time.monotonic() - max(waiting_since, self.last_moved.at) > STALLED_S:
                 raise Retryable(f"nothing has moved for {STALLED_S:g} s while waiting until {what}")
-            if time.monotonic() - waiting_since > self._patience_s:
+            if self._patience_s is not None and time.monotonic() - waiting_since > self._patience_s:
                 raise Retryable(f"waited {self._patience_s:g} s until {what}")
             time.sleep(LOOK_EVERY_S)
 

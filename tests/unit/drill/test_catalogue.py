@@ -10,7 +10,7 @@ from pipeline.runtime import worker
 
 
 def test_each_has_a_name_a_line_and_a_number() -> None:
-    assert list(DRILLS) == ["kill", "disk-loss", "broker-restart", "zombie", "poison", "rebalance-storm"]
+    assert list(DRILLS) == ["kill", "disk-loss", "zombie", "poison", "rebalance-storm", "broker-restart"]
     assert ALL not in DRILLS
     for drill in DRILLS.values():
         assert drill.shows
