@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -298,7 +299,16 @@ class KafkaAdmin:
                     return None
                 if _code(error) not in passing or time.monotonic() > deadline:
                     raise self._explained(error, doing) from error
+                if _code(error) in _NO_LEADER:
+                    self._look_for_leaders()
             time.sleep(0.02)
+
+    def _look_for_leaders(self) -> None:
+        """Asked to list offsets, the client believes the leaders it knows, and their epochs, for minutes: after a
+        restart of the only broker every answer would be FENCED_LEADER_EPOCH.
+        """
+        with contextlib.suppress(KafkaException):
+            self._client.list_topics(timeout=self._timeout_s)
 
     def _result(self, future: Future[Result], doing: str) -> Result:
         try:

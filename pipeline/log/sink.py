@@ -150,6 +150,6 @@ class KafkaSink:
 
     def close(self) -> None:
         """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
-        with contextlib.suppress(KafkaException):  # a producer that has failed for good says so here once more
+        with contextlib.suppress(KafkaException, SystemError):  # one that has failed for good says so once more
             self._producer.purge()
             self._producer.flush(0)
