@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# That run the tests between them. Tests mostly wait, for workers that start and sessions that end: twice as many as cores.
+TESTERS ?= 4
 
 .PHONY: help setup demo test faults lint format lock schemas clean
 
@@ -23,7 +25,7 @@ demo: $(READY) ## the whole story in one terminal: kill a worker, wipe its disk,
 	@$(BIN)/statelog demo
 
 test: $(READY) ## all tests, on a real Kafka and a real RocksDB
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 faults: $(READY) ## the fault tests at their full length; the figures of docs/reliability.md
 	@$(BIN)/pytest tests/faults --full-faults

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     group_protocol: Literal["classic", "consumer"] = Field("classic", description="consumer is KIP-848")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="after this silence a worker counts as dead")
     transaction_timeout_ms: int = Field(
-        9_000, ge=500, description="below the session timeout; above the longest commit"
+        9_000, ge=1_000, description="below the session timeout; above the longest commit"
     )
     commit_interval_ms: int = Field(100, ge=1, description="the longest a reading waits for its commit")
     commit_records: int = Field(200_000, ge=1, description="records after which a commit comes at once")

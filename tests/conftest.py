@@ -7,28 +7,42 @@ import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from functools import partial
 
+import hypothesis
 import pytest
 
 from tests.support.brokers import Kafka, PrivateBroker, chosen, private_brokers
+from tests.support.distribution import pytest_configure_node, say, shared_kafka, whole_run
 from tests.support.scale import Scale
 
-FIGURES = pytest.StashKey[list[str]]()
+__all__ = ["pytest_configure_node"]
+
+# How long an example takes says how busy the machine is; what a test promises about time, it asserts.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
+
+FIGURE = "figure"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-faults", action="store_true", help="fault tests at their full length (make faults)")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[FIGURES]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    figures = [
+        f"{report.nodeid}: {text}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
+    if figures:
         terminalreporter.section("figures")
-        for line in config.stash[FIGURES]:
+        for line in figures:
             terminalreporter.write_line(line)
 
 
@@ -38,7 +52,7 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(whole_run(tmp_path_factory) / "bytecode"))
         yield
 
 
@@ -50,14 +64,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     """A real Kafka for all tests; a line of the report says which."""
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            print(f"\n{line}", flush=True)
-
-    with chosen(say) as kafka:
-        yield kafka
+    shared = shared_kafka(request.config)
+    if shared is not None:
+        yield shared
+    else:
+        with chosen(partial(say, request.config)) as own:
+            yield own
 
 
 @pytest.fixture
@@ -67,9 +79,9 @@ def scale(request: pytest.FixtureRequest) -> Scale:
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Takes what a test measured, in one line; all of them end the report."""
-    return lambda text: request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
+    return lambda text: record_property(FIGURE, text)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "schemas": frozenset({"schemas"}),
     "operators": frozenset({"schemas", "operators"}),
     "pipeline.log": frozenset({"pipeline.log"}),
+    "pipeline.log.memory": frozenset({"pipeline.log.memory", "pipeline.log.api"}),
     "pipeline.state": frozenset({"pipeline.state"}),
     "pipeline.broker": frozenset({"pipeline.broker", "pipeline.log"}),
     "pipeline.telemetry": frozenset({"pipeline.telemetry", "schemas"}),
@@ -119,6 +120,16 @@ def test_each_client_of_the_outside_has_one_door(client: str) -> None:
         if any(_within(each, frozenset({client})) for each in _imports(path))
     ]
     assert not [user for user in users if not any(fnmatch(user, door) for door in DOORS[client])]
+
+
+def test_the_twin_of_kafka_needs_no_client_of_kafka() -> None:
+    twin = {path: name for path, name in _modules().items() if _within(name, frozenset({"pipeline.log.memory"}))}
+    assert twin
+    assert not [
+        name
+        for path, name in twin.items()
+        if any(_within(each, frozenset({"confluent_kafka"})) for each in _imports(path))
+    ]
 
 
 def test_an_import_within_a_function_is_seen(tmp_path: Path) -> None:

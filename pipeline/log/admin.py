@@ -34,6 +34,8 @@ from pipeline.settings import Settings
 
 Result = TypeVar("Result")
 
+_OFFSETS_TOPIC = "__consumer_offsets"
+
 _NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
 _UNKNOWN_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._NOENT})
 _TOPIC_EXISTS = frozenset({KafkaError.TOPIC_ALREADY_EXISTS})
@@ -62,11 +64,14 @@ class KafkaAdmin:
         """Connects at the first call. Raises Misconfigured when the settings name no cluster."""
         self._timeout_s = timeout_s
         self._last_error: KafkaError | None = None
+        self._coordinated = False
         config = common(settings, "statelog-admin")
         log_error = config["error_cb"]
 
         def remember(error: KafkaError) -> None:
-            self._last_error = error
+            # That no broker is left comes after why the last one is away, and says less.
+            if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+                self._last_error = error
             log_error(error)
 
         self._config = {**config, "error_cb": remember}
@@ -169,6 +174,7 @@ class KafkaAdmin:
 
     def members(self, group: str) -> list[Member]:
         """The group's members; none when there is no such group."""
+        self._await_coordinator(group)
 
         def ask() -> Any:
             return self._wait(self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)[group])
@@ -186,6 +192,7 @@ class KafkaAdmin:
 
     def delete_group(self, group: str) -> None:
         """Forget the group's offsets; nothing when there is no such group. It must have no members."""
+        self._await_coordinator(group)
 
         def ask() -> Any:
             return self._wait(self._client.delete_consumer_groups([group], request_timeout=self._timeout_s)[group])
@@ -256,6 +263,17 @@ class KafkaAdmin:
         names = ", ".join(sorted({partition.topic for partition in partitions}))
         offsets: dict[TopicPartition, int] = self._patiently(ask, f"list offsets of {names}", _NO_LEADER | passing)
         return offsets
+
+    def _await_coordinator(self, group: str) -> None:
+        """For requests of the AdminClient that go to a coordinator.
+
+        Until Kafka has made its topic of offsets there is none. librdkafka then looks for one three times within a
+        tenth of a second and gives up without a word, so that the request can only time out; and once its broker is
+        gone, such a client may never come to its end. A consumer's way to its coordinator waits as it should.
+        """
+        if not self._coordinated and not self._led([_OFFSETS_TOPIC]):
+            self.group_offsets(group, [TopicPartition(_OFFSETS_TOPIC, 0)])
+        self._coordinated = True
 
     def _accepted(self, future: Future[None], doing: str, harmless: frozenset[int]) -> bool:
         """Whether an order was carried out; False when it met one of the harmless errors."""

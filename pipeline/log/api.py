@@ -1,6 +1,7 @@
 """The log as the runtime sees it: what Kafka gives, in the project's own words.
 
-`pipeline.log.kafka` implements these protocols. Every method raises only `pipeline.errors`.
+`pipeline.log.kafka` implements these protocols, and `pipeline.log.memory` in memory, under the same contract tests.
+Every method raises only `pipeline.errors`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Listener(Protocol):
         ...
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """The group takes these back: still ours until this returns, so commit."""
+        """The group takes these back: still ours until this returns, so commit.
+
+        Inside `Source.close` the commit may be refused, as TransactionAborted: commit before closing.
+        """
         ...
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:

@@ -27,9 +27,10 @@ class KafkaReader:
             # Without this look-up the client may sit for up to a second before its first fetch.
             for topic in {each.topic for each in positions}:
                 self._consumer.list_topics(topic, timeout=10)
-            self._consumer.assign(
-                [KafkaTopicPartition(each.topic, each.partition, offset) for each, offset in positions.items()]
-            )
+            wanted = [KafkaTopicPartition(each.topic, each.partition, offset) for each, offset in positions.items()]
+            self._consumer.assign(wanted)
+            # The client keeps a pause over assignments: what was paused once would never be read again.
+            self._consumer.resume(wanted)
         except KafkaException as error:
             raise translate(error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -149,5 +150,6 @@ class KafkaSink:
 
     def close(self) -> None:
         """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
-        self._producer.purge()
-        self._producer.flush(0)
+        with contextlib.suppress(KafkaException):  # a producer that has failed for good says so here once more
+            self._producer.purge()
+            self._producer.flush(0)

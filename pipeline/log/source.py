@@ -114,7 +114,10 @@ class KafkaSource:
         self._consumer = self._subscribe()
 
     def membership(self) -> Membership:
-        metadata = self._consumer.consumer_group_metadata()
+        try:
+            metadata = self._consumer.consumer_group_metadata()
+        except RuntimeError:  # the client has let go of its group: in `close`, before it tells `revoked` or after
+            return Membership(None, member=False)
         return Membership(metadata, member=metadata is not None and _generation(metadata) >= 0)
 
     def position(self, partition: TopicPartition) -> int | None:
@@ -125,13 +128,13 @@ class KafkaSource:
         self._consumer.pause([KafkaTopicPartition(each.topic, each.partition) for each in partitions])
 
     def resume(self, positions: Mapping[TopicPartition, int]) -> None:
-        # Without this look-up the client may sit for up to a second before it fetches from a partition that was idle.
-        # Only a matter of speed: a cluster that does not answer is met again by the poll.
-        with contextlib.suppress(KafkaException):
-            self._consumer.list_topics(self._topic, timeout=10)
         for partition, offset in positions.items():
             self._seek(KafkaTopicPartition(partition.topic, partition.partition, offset))
         self._consumer.resume([KafkaTopicPartition(each.topic, each.partition) for each in positions])
+        # Without a look-up after it the client sits for a second before it fetches from a partition that was idle; one
+        # before it does not help. Only a matter of speed: a cluster that does not answer is met again by the poll.
+        with contextlib.suppress(KafkaException):
+            self._consumer.list_topics(self._topic, timeout=10)
 
     def _seek(self, target: Any) -> None:
         give_up = time.monotonic() + SEEK_PATIENCE_S

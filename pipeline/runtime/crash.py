@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import threading
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
@@ -59,15 +60,18 @@ class CrashTrace:
         name, _, times = (crash_at or "").partition(":")
         self._fatal = CrashPoint[name] if name else None
         self._left = int(times or 1)
+        self._lock = threading.Lock()
 
     def __call__(self, point: CrashPoint, folded: int = 0, /) -> None:
-        if point is CrashPoint.FOLDED:
-            self._page[_FOLDED] = folded.to_bytes(8, "little")
-        self._page[0] = point
-        if point is self._fatal:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        # The loop and the restorer come here: where one of them dies, the other does not write over it.
+        with self._lock:
+            if point is CrashPoint.FOLDED:
+                self._page[_FOLDED] = folded.to_bytes(8, "little")
+            self._page[0] = point
+            if point is self._fatal:
+                self._left -= 1
+                if self._left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
     @staticmethod
     def last(path: Path) -> CrashPoint:

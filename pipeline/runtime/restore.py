@@ -26,7 +26,7 @@ from pipeline.runtime.crash import CrashHook, CrashPoint
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.task import AggregateTask
 from pipeline.state.api import Position, Restoring, WriteSet
-from pipeline.state.envelope import unseal
+from pipeline.state.envelope import damaged_key
 
 TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
 """`delete.retention.ms` of the changelogs."""
@@ -158,8 +158,15 @@ class Restoration:
             if self._next[table] < self.plan.target[table]
         }
 
+    @property
+    def left(self) -> int:
+        """Offsets still to read."""
+        return sum(self.plan.target.values()) - sum(self._next.values()) if self.plan is not None else 0
+
     def take(self, changelog: TopicPartition, messages: Iterable[Message]) -> None:
         """Fold records of one changelog: the last value of a key wins."""
+        if not self.progress.records:
+            self.progress.began = time.monotonic()  # it may have waited for others
         table = self.changelogs[changelog]
         rows = self._rows[table]
         count = size = 0
@@ -208,14 +215,11 @@ class Restoration:
     def _check_values(self) -> None:
         """A damaged record stops the restore before it becomes state."""
         for table, rows in self._rows.items():
-            for key, value in rows.items():
-                try:
-                    if value is not None:
-                        unseal(value)
-                except StateUnusable as error:
-                    raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
-                                    partition=self._partition, from_offset=self._chunk_start[table],
-                                    to_offset=self._next[table] - 1) from error  # fmt: skip
+            key = damaged_key(rows)
+            if key is not None:
+                raise StateLost("a changelog record is damaged", hint=REBUILD_HINT, table=table, key=key.hex(),
+                                partition=self._partition, from_offset=self._chunk_start[table],
+                                to_offset=self._next[table] - 1)  # fmt: skip
 
 
 def _check_changelogs(

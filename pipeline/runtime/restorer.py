@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import Protocol
 
 import structlog
@@ -16,9 +16,18 @@ from pipeline.errors import PipelineError, Retryable
 from pipeline.log.api import Admin, Message, Reader, TopicPartition
 from pipeline.runtime.restore import Plan, Progress, Restoration, source_start
 from pipeline.runtime.task import AggregateTask, TransformTask
+from pipeline.runtime.turns import TurnLock
 
-POLL_RECORDS = 10_000
-POLL_TIMEOUT_S = 0.05
+POLL_RECORDS = 1_000
+"""Few enough that each record is gone before the next ones come, and so stays in the processor's cache and is never
+looked at by the garbage collector twice: polls of 10,000 take half as long again."""
+POLLS_A_STEP = 10
+READ_TOGETHER = 100_000
+"""Records left, over the partitions that are read, below which the next one joins. Large ones are so read one after the
+other: a chunk has the memory to itself, and in it each key's last value replaces more of the others."""
+STALLED_S = 1.0
+"""A partition that gives nothing for this long holds up no other."""
+POLL_TIMEOUT_S = 0.02
 RETRY_PAUSE_S = 0.1
 WAITING_LOG_S = 5.0
 
@@ -46,6 +55,12 @@ class _Job:
         self.retry_at = 0.0
         self.waiting_since: float | None = None
         self.waiting_at: dict[TopicPartition, int] = {}
+        self.moved_at: float | None = None
+        """When its changelogs last gave something; None before they are read."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self.restoration.buffered_bytes if self.restoration is not None else 0
 
     def take(self, changelog: TopicPartition, messages: Iterable[Message]) -> None:
         if self.restoration is not None:
@@ -68,7 +83,7 @@ class Restorer:
         self._assigned: set[TopicPartition] = set()
         self._listener = listener
         self._chunk_bytes = chunk_bytes
-        self._lock = threading.Lock()
+        self._lock = TurnLock()
         self._jobs: dict[int, _Job] = {}
         self._finished: list[tuple[AggregateTask | TransformTask, Plan]] = []
         self._failures: list[tuple[int, Exception]] = []
@@ -76,9 +91,11 @@ class Restorer:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def add(self, task: AggregateTask | TransformTask, restoration: Restoration | None) -> None:
+    def add(self, wanted: Sequence[tuple[AggregateTask | TransformTask, Restoration | None]]) -> None:
+        """Bring these up, in one call: each that joins later costs the others what was fetched ahead."""
         with self._lock:
-            self._jobs[task.source.partition] = _Job(task, restoration)
+            for task, restoration in wanted:
+                self._jobs[task.source.partition] = _Job(task, restoration)
             self._wake.set()
 
     def cancel(self, partition: int) -> None:
@@ -149,12 +166,7 @@ class Restorer:
         self._listener.started(source.partition, job.restoration.progress)
 
     def _fold(self) -> None:
-        folding = {
-            changelog: job
-            for job in self._jobs.values()
-            if job.plan is not None and job.restoration is not None
-            for changelog in job.restoration.positions()
-        }
+        folding = self._folding()
         if folding:
             try:
                 self._read(folding)
@@ -163,19 +175,38 @@ class Restorer:
             except Exception as error:
                 for job in set(folding.values()):
                     self._fail(job, error)
-        fullest = self._fullest()
-        for job in list(self._jobs.values()):
-            if job.restoration is not None and job.plan is not None:
-                if job is fullest or job.restoration.reached:
-                    self._guarded(job, self._store)
-                else:
-                    self._say_if_it_waits(job, job.restoration.positions())
+        due = self._due()
+        if due is not None:
+            self._guarded(due, self._store)
+        for job in set(folding.values()) - {due}:
+            if job.restoration is not None and not job.restoration.reached:
+                self._say_if_it_waits(job, job.restoration.positions())
 
-    def _fullest(self) -> _Job | None:
-        """The job whose chunk has to go to its store now, so that memory stays bounded over all partitions."""
-        jobs = [job for job in self._jobs.values() if job.restoration is not None]
-        sizes = [job.restoration.buffered_bytes for job in jobs if job.restoration is not None]
-        return jobs[sizes.index(max(sizes))] if sum(sizes) >= self._chunk_bytes else None
+    def _folding(self) -> dict[TopicPartition, _Job]:
+        """What to read now: partitions in the order in which they came, of those that have not begun only the next."""
+        folding: dict[TopicPartition, _Job] = {}
+        left, now = 0, time.monotonic()
+        for job in self._jobs.values():
+            if job.restoration is None or job.plan is None or (left >= READ_TOGETHER and job.moved_at is None):
+                continue
+            folding |= dict.fromkeys(job.restoration.positions(), job)
+            if job.moved_at is None or now - job.moved_at < STALLED_S:
+                left += job.restoration.left
+        return folding
+
+    def _due(self) -> _Job | None:
+        """The job whose chunk goes to its store in this step; one of them, since the loop may be waiting for its turn.
+
+        The fullest, when memory is used up, which is bounded over all partitions; else one that is complete.
+        """
+        jobs = list(self._jobs.values())
+        if self._buffered_bytes >= self._chunk_bytes:
+            return max(jobs, key=attrgetter("buffered_bytes"))
+        return next((job for job in jobs if job.restoration is not None and job.restoration.reached), None)
+
+    @property
+    def _buffered_bytes(self) -> int:
+        return sum(job.buffered_bytes for job in self._jobs.values())
 
     def _read(self, folding: dict[TopicPartition, _Job]) -> None:
         if not set(folding) <= self._assigned:
@@ -187,13 +218,26 @@ class Restorer:
             # Its own task may write to it by now; what is left to the others stays prefetched.
             self._reader.pause(list(done))
             self._assigned -= done
-        for topic, of_topic in groupby(self._reader.poll(POLL_RECORDS, POLL_TIMEOUT_S), key=_TOPIC):
-            for partition, records in groupby(of_topic, key=_PARTITION):
-                changelog = TopicPartition(topic, partition)
-                if changelog in folding:
-                    self._guarded(folding[changelog], partial(_Job.take, changelog=changelog, messages=records))
+        for _ in range(POLLS_A_STEP):
+            if self._take(folding) < POLL_RECORDS or self._buffered_bytes >= self._chunk_bytes:
+                break
         for changelog, job in folding.items():
             job.passed(changelog, self._reader.position(changelog))
+
+    def _take(self, folding: dict[TopicPartition, _Job]) -> int:
+        """Fold what one poll gives; returns how many records those are. None of them is kept but as key and value."""
+        messages = self._reader.poll(POLL_RECORDS, POLL_TIMEOUT_S)
+        for topic, of_topic in groupby(messages, key=_TOPIC):
+            for partition, records in groupby(of_topic, key=_PARTITION):
+                changelog = TopicPartition(topic, partition)
+                job = folding.get(changelog)
+                if job is not None and self._holds(job):
+                    self._guarded(job, partial(_Job.take, changelog=changelog, messages=records))
+        return len(messages)
+
+    def _holds(self, job: _Job) -> bool:
+        """Whether it is still to be restored: no other of its changelogs has failed."""
+        return self._jobs.get(job.task.source.partition) is job
 
     def _store(self, job: _Job) -> None:
         assert job.restoration is not None and job.plan is not None  # noqa: S101, PT018 - only such jobs come here
@@ -208,7 +252,7 @@ class Restorer:
         """Below its target a changelog gives nothing more only while somebody's transaction is open in it."""
         now = time.monotonic()
         if left != job.waiting_at or job.waiting_since is None:
-            job.waiting_at, job.waiting_since = left, now
+            job.waiting_at, job.waiting_since, job.moved_at = left, now, now
         elif now - job.waiting_since > WAITING_LOG_S:
             job.waiting_since = now
             reason = f"a transaction is open in {', '.join(sorted(each.topic for each in left))}"

@@ -11,7 +11,7 @@ from pipeline.errors import Misconfigured
 from pipeline.runtime.identity import WorkerIdentity, application_of
 from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
 from pipeline.settings import Settings
-from pipeline.state.api import StoreIdentity
+from pipeline.state.api import StoreIdentity, Stores
 from pipeline.state.directory import StateDirectory
 
 
@@ -45,8 +45,10 @@ def stage_of(topology: Topology, name: str) -> Stage:
         raise Misconfigured(f"topology {topology.name!r} has no stage {name!r}", hint=f"its stages: {names}") from None
 
 
-def make_tasks(around: Surroundings, topology: Topology, identity: WorkerIdentity) -> TransformTasks | AggregateTasks:
-    """The tasks of a stage of either kind."""
+def make_tasks(
+    around: Surroundings, topology: Topology, identity: WorkerIdentity, stores: Stores | None = None
+) -> TransformTasks | AggregateTasks:
+    """The tasks of a stage of either kind; a stateful one's stores are in the worker's directory, if not elsewhere."""
     stage, settings = identity.stage, around.settings
     if not isinstance(stage, AggregateStage):
         return TransformTasks(around, stage)
@@ -58,5 +60,6 @@ def make_tasks(around: Surroundings, topology: Topology, identity: WorkerIdentit
         changelog_topic_ids=around.topics.changelog_ids,
         source_topic_id=around.topics.source_id,
     )
-    directory = StateDirectory.claim(settings.data_dir, application, settings.id)
-    return AggregateTasks(around, stage, directory, store)
+    if stores is None:
+        stores = StateDirectory.claim(settings.data_dir, application, settings.id)
+    return AggregateTasks(around, stage, stores, store)

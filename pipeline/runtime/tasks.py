@@ -21,9 +21,7 @@ from pipeline.runtime.restore import REBUILD_HINT, Restoration
 from pipeline.runtime.restorer import RestoreListener, Restorer
 from pipeline.runtime.task import AggregateTask, Task, TransformTask
 from pipeline.settings import Settings
-from pipeline.state.api import Store, StoreIdentity
-from pipeline.state.directory import StateDirectory
-from pipeline.state.rocks import RocksStore
+from pipeline.state.api import Store, StoreIdentity, Stores
 
 logger = structlog.get_logger(__name__)
 
@@ -64,6 +62,8 @@ class Surroundings:
     group: str
     listener: RestoreListener
     reach: CrashHook
+    restore_beside: bool = True
+    """Whether restores run on a thread of their own; else whoever drives the worker calls `restorer.step`."""
 
 
 class _Tasks:
@@ -87,7 +87,8 @@ class _Tasks:
             self._around.listener,
             self._around.settings.restore_chunk_bytes,
         )
-        self._restorer.start()
+        if self._around.restore_beside:
+            self._restorer.start()
 
     @property
     def restorer(self) -> Restorer:
@@ -143,9 +144,8 @@ class TransformTasks(_Tasks):
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
-        for source in partitions:
-            task = TransformTask(source, self._around.topics.source_id, self._refusals(), self._stage.operator)
-            self.restorer.add(task, None)
+        topic_id, operator = self._around.topics.source_id, self._stage.operator
+        self.restorer.add([(TransformTask(each, topic_id, self._refusals(), operator), None) for each in partitions])
 
     def remove(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
@@ -156,30 +156,31 @@ class TransformTasks(_Tasks):
         for source in partitions:
             task = self._deactivate(source.partition)
             if isinstance(task, TransformTask):
-                self.restorer.add(task, None)
+                self.restorer.add([(task, None)])
 
 
 class AggregateTasks(_Tasks):
     """Tasks of a stateful stage, each with a store of its own."""
 
-    def __init__(
-        self, around: Surroundings, stage: AggregateStage, directory: StateDirectory, identity: StoreIdentity
-    ) -> None:
+    def __init__(self, around: Surroundings, stage: AggregateStage, stores: Stores, identity: StoreIdentity) -> None:
         """`identity` is a store's but for its partition."""
         super().__init__(around)
         self.stage = stage
-        self._directory = directory
+        self._stores = stores
         self._identity = identity
         self.held: Mapping[int, AggregateTask] = {}
         """Every task here, restoring or active; replaced, never changed."""
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
-        for source in partitions:
-            self._open(source)
+        self._restore([self._open(source) for source in partitions])
         self._spread_cache()
 
-    def _open(self, source: TopicPartition) -> None:
+    def _restore(self, tasks: Sequence[AggregateTask]) -> None:
+        prefix, reach = self._around.settings.prefix, self._around.reach
+        self.restorer.add([(task, Restoration(task, prefix, reach)) for task in tasks])
+
+    def _open(self, source: TopicPartition) -> AggregateTask:
         partition, count = source.partition, self._around.topics.partitions
         if partition >= count:
             raise partitions_changed(count, partition + 1)
@@ -194,20 +195,19 @@ class AggregateTasks(_Tasks):
             store=self._open_store(partition),
         )
         self.held = {**self.held, partition: task}
-        self.restorer.add(task, Restoration(task, self._around.settings.prefix, self._around.reach))
+        return task
 
     def _open_store(self, partition: int) -> Store:
-        path = self._directory.partition(partition)
         identity = msgspec.structs.replace(self._identity, partition=partition)
         tables = [table.name for table in self.stage.tables]
         try:
-            return RocksStore.open(path, identity, tables)
+            return self._stores.open(identity, tables)
         except StateForeign as error:
             self._require_committed(partition, error)
             self._quarantine(partition, error)
         except StateUnusable as error:
             self._quarantine(partition, error)
-        return RocksStore.open(path, identity, tables)
+        return self._stores.open(identity, tables)
 
     def _require_committed(self, partition: int, why: StateForeign) -> None:
         """A store of topics that are gone, and a group that knows nothing: to go on would be to start empty.
@@ -221,7 +221,7 @@ class AggregateTasks(_Tasks):
             ) from why
 
     def _quarantine(self, partition: int, why: StateUnusable) -> None:
-        moved = self._directory.quarantine(partition, str(why))
+        moved = self._stores.quarantine(partition, str(why))
         logger.warning("store put in quarantine, rebuilding", partition=partition, why=str(why), kept=str(moved))
 
     def readable_end(self, partition: int, position: int, last_stable: int) -> int:
@@ -251,8 +251,7 @@ class AggregateTasks(_Tasks):
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
         for source in partitions:
             self._deactivate(source.partition)
-            task = self.held[source.partition]
-            self.restorer.add(task, Restoration(task, self._around.settings.prefix, self._around.reach))
+        self._restore([self.held[source.partition] for source in partitions])
 
     def rebuild(self, partition: int, why: StateUnusable) -> None:
         task = self.held[partition]
@@ -262,10 +261,10 @@ class AggregateTasks(_Tasks):
                 traceback.clear_frames(error.__traceback__)
         self.remove([task.source])
         self._quarantine(partition, why)
-        self._open(task.source)
+        self._restore([self._open(task.source)])
         self._spread_cache()
 
     def stop(self) -> None:
         super().stop()
         self.remove([task.source for task in self.held.values()])
-        self._directory.release()
+        self._stores.release()

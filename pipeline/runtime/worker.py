@@ -34,7 +34,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Worker:
-    """One worker of one stage, from `run` to its return."""
+    """One worker of one stage, from `run` to its return, or, driven from outside, `join`, `round`s and `leave`."""
 
     def __init__(
         self,
@@ -70,30 +70,50 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`. Raises the errors that end a worker: Fenced, RefusalLimit, StateLost, Misconfigured…"""
+        self.join()
+        try:
+            while not self._stopping:
+                self.round()
+        except BaseException:
+            self._abandon()
+            self._close()
+            raise
+        self.leave()
+
+    def join(self) -> None:
+        """Before the first `round`."""
         self._renew_sink()  # before joining: it ends the transaction that a dead worker of this id left open
-        self._source = source = self._log.source(
+        self._source = self._log.source(
             self._identity.source,
             self._identity.group,
             self,
             instance_id=self._identity.instance_id,
             client_id=self._identity.client_id,
         )
-        self._tasks.start(source)
+        self._tasks.start(self._source)
+
+    def leave(self) -> None:
+        """After the last `round`: commit what is open, and close."""
         try:
-            while not self._stopping:
-                self._round(source)
             self._commit_or_recover()
         except BaseException:
             self._abandon()
             raise
         finally:
-            with contextlib.suppress(Retryable, TransactionAborted, Fenced):
-                source.close()  # a dynamic member leaves; `revoked` runs inside
-            self._tasks.stop()
-            if self._sink is not None:
-                self._sink.close()
+            self._close()
 
-    def _round(self, source: Source) -> None:
+    def _close(self) -> None:
+        if self._source is not None:
+            with contextlib.suppress(Retryable, TransactionAborted, Fenced):
+                self._source.close()  # a dynamic member leaves; `revoked` runs inside
+        self._tasks.stop()
+        if self._sink is not None:
+            self._sink.close()
+
+    def round(self) -> None:
+        """Poll once, process what came, commit if it is due."""
+        source = self._source
+        assert source is not None  # noqa: S101 - `join` comes first
         self.heartbeat = now = time.monotonic()
         if self._sink is None:
             self._renew_sink()
@@ -116,7 +136,7 @@ class Worker:
         return self._folded >= self._settings.commit_records or late_s >= grace_s
 
     def _process(self, messages: Sequence[Message]) -> None:
-        assert self._sink is not None and self._outbox is not None  # noqa: S101, PT018 - `_round` renews a lost sink
+        assert self._sink is not None and self._outbox is not None  # noqa: S101, PT018 - `round` renews a lost sink
         active = self._tasks.active
         for partition, run in groupby(messages, key=_PARTITION):
             task = active.get(partition)

@@ -55,6 +55,20 @@ class WriteSet:
     rows: dict[str, dict[bytes, bytes | None]] = field(default_factory=dict)
 
 
+class Stores(Protocol):
+    """Where one worker's stores live, held by it alone until `release`."""
+
+    def open(self, identity: StoreIdentity, tables: Sequence[str]) -> Store:
+        """A partition's store as it was left, or a new one. StateForeign when it is another's."""
+        ...
+
+    def quarantine(self, partition: int, why: str) -> Path | None:
+        """Put a store that cannot be trusted aside; where to, or None if there was none."""
+        ...
+
+    def release(self) -> None: ...
+
+
 class StoreView(Protocol):
     """Values and the position they belong to, seen at one instant."""
 

@@ -11,12 +11,14 @@ import re
 import shutil
 import stat
 import time
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
 from pipeline.errors import Misconfigured, StateLocked
+from pipeline.state.api import StoreIdentity
 from pipeline.state.lock import DirectoryLock
-from pipeline.state.rocks import LOCK_FILE
+from pipeline.state.rocks import LOCK_FILE, RocksStore
 from pipeline.state.rocks_errors import from_os_error
 
 QUARANTINES_KEPT = 3
@@ -57,6 +59,10 @@ class StateDirectory:
     def partition(self, partition: int) -> Path:
         """Where a partition's store is, or is to be."""
         return self.path / f"{partition:d}"
+
+    def open(self, identity: StoreIdentity, tables: Sequence[str]) -> RocksStore:
+        """The store of a partition, as `RocksStore.open` gives it."""
+        return RocksStore.open(self.partition(identity.partition), identity, tables)
 
     def quarantine(self, partition: int, why: str) -> Path | None:
         """Move a store that cannot be trusted aside, with a file that says why; where to, or None if there was none.

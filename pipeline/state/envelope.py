@@ -6,6 +6,7 @@ cut or flipped anywhere is found when it is read, and never folded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import Struct
 from zlib import crc32
 
@@ -28,6 +29,15 @@ def unseal(data: bytes) -> bytes:
     if data[: _HEADER.size] != _HEADER.pack(VERSION, crc32(payload)):
         raise StateUnusable(_what_is_wrong(data), hint="rebuild the state; see `statelog rebuild`", bytes=len(data))
     return payload
+
+
+def damaged_key(rows: Mapping[bytes, bytes | None]) -> bytes | None:
+    """The first key whose value `unseal` would refuse; None when all are whole. For many rows: half of its time."""
+    header_of, size, version = _HEADER.unpack_from, _HEADER.size, VERSION
+    for key, data in rows.items():
+        if data is not None and (len(data) < size or header_of(data) != (version, crc32(data[size:]))):
+            return key
+    return None
 
 
 def _what_is_wrong(data: bytes) -> str:

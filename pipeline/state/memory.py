@@ -10,7 +10,7 @@ from threading import Lock
 
 import msgspec
 
-from pipeline.errors import StateUnusable
+from pipeline.errors import StateForeign, StateUnusable
 from pipeline.state.api import Position, Restoring, StoreIdentity, StoreView, WriteSet
 from pipeline.state.envelope import seal, unseal
 
@@ -44,6 +44,31 @@ class MemoryView:
         end = len(keys) if stop is None else bisect_left(keys, stop)
         for key in keys[bisect_left(keys, start) : end]:
             yield key, rows[key]
+
+
+class MemoryStores:
+    """`pipeline.state.api.Stores` of one worker in memory: it plays the disk, and outlives the worker that dies."""
+
+    def __init__(self) -> None:
+        self.stores: dict[int, MemoryStore] = {}
+        """By partition."""
+
+    def open(self, identity: StoreIdentity, tables: Sequence[str]) -> MemoryStore:
+        store = self.stores.get(identity.partition)
+        if store is None:
+            store = self.stores[identity.partition] = MemoryStore(identity, tables)
+        elif store.identity != identity:
+            raise StateForeign("the store of another pipeline or partition, or of topics made anew")
+        store.reopen(tables)
+        return store
+
+    def quarantine(self, partition: int, why: str) -> Path | None:  # noqa: ARG002
+        """It is gone: nobody looks into a quarantine in memory."""
+        self.stores.pop(partition, None)
+        return None
+
+    def release(self) -> None:
+        """Nothing to release."""
 
 
 class MemoryStore:
@@ -114,6 +139,12 @@ class MemoryStore:
 
     def close(self) -> None:
         self._closed = True
+
+    def reopen(self, tables: Sequence[str] = ()) -> None:
+        """As it was when it was closed, or when its process died; tables that are new to it are empty."""
+        self._closed = False
+        for table in tables:
+            self._tables.setdefault(table, {})
 
     def _move(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position) -> None:
         self._check_open()

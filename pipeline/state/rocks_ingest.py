@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 
 from rocksdict import IngestExternalFileOptions, Rdict, SstFileWriter
@@ -13,6 +14,8 @@ from pipeline.state.rocks_options import store_options
 INGEST_FROM_ROWS = 10_000
 """Rows of a table from which a file is worth its fsyncs: 8 ms against 15 ms as a batch, measured on one machine."""
 
+_KEY = itemgetter(0)
+
 
 def ingest(table: Rdict, changes: Mapping[bytes, bytes | None], directory: Path) -> None:
     """Put and delete rows, durably. `directory` is on the store's disk, and is gone afterwards."""
@@ -20,8 +23,7 @@ def ingest(table: Rdict, changes: Mapping[bytes, bytes | None], directory: Path)
     path = str(directory / "rows.sst")
     writer = SstFileWriter(store_options(create=False))
     writer.open(path)
-    for key in sorted(changes):
-        value = changes[key]
+    for key, value in sorted(changes.items(), key=_KEY):
         if value is None:
             del writer[key]
         else:

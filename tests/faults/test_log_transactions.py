@@ -185,7 +185,7 @@ class Restored:
         reader.commit({source: Committed(0, metadata.encode())})
         self.restoration = Restoration(task, cluster.settings.prefix, nowhere)
         self._restorer = Restorer(cluster.admin, reader, RestoreLog(), chunk_bytes)
-        self._restorer.add(task, self.restoration)
+        self._restorer.add([(task, self.restoration)])
         self.finished = False
 
     def step(self) -> bool:

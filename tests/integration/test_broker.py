@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +21,10 @@ from pipeline.broker.ports import free_port
 from pipeline.errors import BrokerFailed, Misconfigured, StateLocked
 from pipeline.log.ping import ping
 from tests.support.brokers import Kafka, PrivateBroker
+from tests.support.waiting import PATIENCE_S, eventually
 
 # A process that runs the broker, tells its pid and directory, and then does nothing, so that it can be killed.
 PARENT = """
-import time
 from pipeline.broker import EmbeddedBroker
 broker = EmbeddedBroker()
 broker.start()
@@ -38,13 +37,6 @@ def running(pid: int) -> bool:
     """Whether there is such a process; one that is dead and waits to be collected is not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return state.strip() != "" and not state.startswith("Z")
-
-
-def gone_within(seconds: float, pid: int) -> bool:
-    deadline = time.monotonic() + seconds
-    while running(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not running(pid)
 
 
 def create_topic(bootstrap_servers: str, topic: str) -> None:
@@ -73,13 +65,13 @@ def consume(bootstrap_servers: str, topic: str) -> bytes | None:
 
 
 @pytest.fixture(scope="module")
-def embedded(kafka: Kafka) -> Iterator[EmbeddedBroker]:
-    """The session's broker if it is an embedded one, else one for this module."""
-    if kafka.embedded is not None:
-        yield kafka.embedded
+def embedded(kafka: Kafka) -> Iterator[Kafka]:
+    """The Kafka of all tests if it is an embedded one, else one for this module."""
+    if kafka.data_dir is not None:
+        yield kafka
     else:
         with EmbeddedBroker() as broker:
-            yield broker
+            yield Kafka(broker.bootstrap_servers, "an embedded broker", broker.data_dir)
 
 
 @pytest.fixture
@@ -96,7 +88,7 @@ def parent() -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def test_what_is_produced_in_a_transaction_is_consumed(embedded: EmbeddedBroker, prefix: str) -> None:
+def test_what_is_produced_in_a_transaction_is_consumed(embedded: Kafka, prefix: str) -> None:
     create_topic(embedded.bootstrap_servers, f"{prefix}topic")
     produce(embedded.bootstrap_servers, f"{prefix}topic", b"value")
     assert consume(embedded.bootstrap_servers, f"{prefix}topic") == b"value"
@@ -122,7 +114,7 @@ def test_data_and_address_outlive_a_kill_and_an_orderly_restart(private_broker: 
     assert consume(address, "topic") == b"before"
 
 
-def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(embedded: EmbeddedBroker) -> None:
+def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(embedded: Kafka) -> None:
     with pytest.raises(StateLocked) as refused:
         EmbeddedBroker(data_dir=embedded.data_dir).start()
     assert embedded.bootstrap_servers in str(refused.value)
@@ -130,7 +122,7 @@ def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(em
     assert ping(embedded.bootstrap_servers, timeout_s=5)
 
 
-def test_a_taken_port_is_said_to_be_taken(embedded: EmbeddedBroker) -> None:
+def test_a_taken_port_is_said_to_be_taken(embedded: Kafka) -> None:
     port = int(embedded.bootstrap_servers.split(":")[1])
     with pytest.raises(Misconfigured, match="port is taken"):
         EmbeddedBroker(port).start()
@@ -142,11 +134,8 @@ def test_no_java_and_no_file_outlive_a_parent_that_is_killed(parent: tuple[subpr
     assert directory.exists()
     process.kill()
     process.wait()
-    assert gone_within(10, java)
-    deadline = time.monotonic() + 5
-    while directory.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not directory.exists()
+    eventually(lambda: not running(java), "Java is gone")
+    eventually(lambda: not directory.exists(), "its files are gone")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
@@ -155,7 +144,7 @@ def test_java_ends_with_its_supervisor(parent: tuple[subprocess.Popen[str], int,
     status = Path(f"/proc/{java}/status").read_text()
     supervisor = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
     os.kill(supervisor, signal.SIGKILL)
-    assert gone_within(10, java)
+    eventually(lambda: not running(java), "Java is gone")
 
 
 def test_a_broker_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
@@ -176,5 +165,5 @@ def test_the_command_runs_until_it_is_told_to_stop(tmp_path: Path, deadly: signa
         assert facts["bootstrap_servers"] == f"127.0.0.1:{port}"
         assert ping(facts["bootstrap_servers"], timeout_s=10)
         command.send_signal(deadly)
-        assert command.wait(20) == 0
+        assert command.wait(PATIENCE_S) == 0
     assert not running(facts["pid"])

@@ -19,6 +19,7 @@ from pipeline.broker.lock import Jar, Lock, read_lock
 from pipeline.broker.ports import free_port
 from pipeline.broker.progress import show_progress
 from pipeline.errors import BrokerFailed, Retryable
+from tests.support.waiting import PATIENCE_S
 
 CONTENTS = {f"part-{number}": bytes([number]) * 300_000 for number in range(8)}
 
@@ -103,7 +104,7 @@ def test_processes_that_fetch_at_once_all_get_whole_jars(repository: str, tmp_pa
     lock_file.write_text("".join(f"{one.coordinate} {one.size} {one.sha256}\n" for one in LOCK.jars))
     command = [sys.executable, "-c", FETCH, str(lock_file), str(tmp_path / "cache"), repository]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    answers = [process.communicate(timeout=30) for process in processes]
+    answers = [process.communicate(timeout=PATIENCE_S) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     for paths, _ in answers:
         assert [Path(path).read_bytes() for path in json.loads(paths)] == list(CONTENTS.values())

@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from pipeline.telemetry.generator import Plan, Telemetry
 from pipeline.telemetry.poison import Message
 from tests.support.brokers import Kafka
+from tests.support.waiting import PATIENCE_S, eventually
 
 PARTITIONS = 4
 
@@ -78,7 +79,7 @@ def stored(kafka: Kafka, topic: str) -> list[list[Message]]:
     )
     consumer.assign([KafkaTopicPartition(topic, number, 0) for number in range(PARTITIONS)])
     records: list[list[Message]] = [[] for _ in partitions]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while left > 0 and time.monotonic() < deadline:
         for message in consumer.consume(5_000, 0.5):
             assert message.error() is None
@@ -129,11 +130,9 @@ def test_lines_of_a_pipe_go_in_while_it_is_open_and_an_interrupt_accounts_for_th
     assert feeding.stdin is not None
     feeding.stdin.write(b'{"device_id":"a"}\n')
     feeding.stdin.flush()
-    deadline = time.monotonic() + 30
-    while sum(map(len, stored(kafka, f"{prefix}telemetry"))) < 1:
-        assert time.monotonic() < deadline
+    eventually(lambda: sum(map(len, stored(kafka, f"{prefix}telemetry"))) >= 1, "the line is in the topic")
     feeding.send_signal(signal.SIGINT)
-    told, _ = feeding.communicate(timeout=20)
+    told, _ = feeding.communicate(timeout=PATIENCE_S)
     assert feeding.returncode == 130
     assert json.loads(told)["sent"] == 1
 
@@ -143,11 +142,9 @@ def test_an_endless_run_that_is_stopped_accounts_for_what_is_in_kafka(
     kafka: Kafka, prefix: str, command: Command, number: signal.Signals
 ) -> None:
     feeding = command.process("produce", "--count", "0", "--rate", "500", "--json", stdout=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while sum(map(len, stored(kafka, f"{prefix}telemetry"))) < 100:
-        assert time.monotonic() < deadline
+    eventually(lambda: sum(map(len, stored(kafka, f"{prefix}telemetry"))) >= 100, "a hundred are in the topic")
     feeding.send_signal(number)
-    told, _ = feeding.communicate(timeout=20)
+    told, _ = feeding.communicate(timeout=PATIENCE_S)
     assert feeding.returncode == 0
     sent = json.loads(told)["sent"]
     assert sent == sum(map(len, stored(kafka, f"{prefix}telemetry"))) >= 100

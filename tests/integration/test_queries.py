@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipeline.log.api import TopicPartition
 from pipeline.partitioning import partition_of
 from pipeline.settings import Settings
 from tests.support.brokers import Kafka
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.web import http
 
 PARTITIONS = 4
@@ -75,6 +77,13 @@ class Pipeline:
     def status(self) -> list[dict[str, Any]]:
         return self.lines("status")
 
+    def transformed(self) -> bool:
+        admin = KafkaAdmin(self.settings)
+        telemetry = [TopicPartition(f"{self.settings.prefix}telemetry", number) for number in range(PARTITIONS)]
+        committed = admin.group_offsets(f"{self.settings.prefix}transform", telemetry)
+        admin.close()
+        return sum(each.next_offset for each in committed.values() if each is not None) == MESSAGES
+
     def drained(self) -> bool:
         return all(row["state"] == "active" and row["position"] == row["end"] for row in self.status())
 
@@ -83,26 +92,19 @@ class Pipeline:
             self.kill(worker_id)
 
 
-def eventually(true: Callable[[], bool], within_s: float = 40.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def pipeline(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """Two aggregate workers that have folded some telemetry."""
     directory = tmp_path_factory.mktemp("queries")
-    one = Pipeline(kafka, f"queries-{os.getpid()}-", directory)
+    one = Pipeline(kafka, f"queries-{uuid.uuid4().hex[:8]}-", directory)
     try:
         one.run("topics", "create", "--partitions", str(PARTITIONS))
         one.worker("transform", "t0")
         one.worker("aggregate", "a0")
         one.worker("aggregate", "a1")
         one.run("produce", "--devices", str(DEVICES), "--count", str(MESSAGES))
-        eventually(lambda: {row["owner"] for row in one.status()} == {"a0", "a1"})
-        eventually(lambda: sum(row["position"] or 0 for row in one.status()) > MESSAGES / 2 and one.drained())
+        eventually(lambda: {row["owner"] for row in one.status()} == {"a0", "a1"}, "both own partitions")
+        eventually(lambda: one.transformed() and one.drained(), "all is folded")
         yield one
     finally:
         one.close()
@@ -302,7 +304,7 @@ def test_a_killed_owner_is_never_an_empty_answer_and_its_partitions_are_found_ag
     pipeline.kill("a1")
 
     refused = 0
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         answer = http.get(f"http://{survivor}/v1/device-state/{moved[0]}", timeout=10)
         listed = http.get(f"http://{survivor}/v1/device-state?limit=1000", timeout=10)
@@ -323,7 +325,8 @@ def test_a_killed_owner_is_never_an_empty_answer_and_its_partitions_are_found_ag
         assert row.value == expected.value
         assert row.meta.owner == "a0"
     pipeline.worker("aggregate", "a1")
-    eventually(lambda: {row["owner"] for row in pipeline.status()} == {"a0", "a1"} and pipeline.drained())
+    owners = {"a0", "a1"}
+    eventually(lambda: {row["owner"] for row in pipeline.status()} == owners and pipeline.drained(), "a1 is back")
 
 
 def test_without_workers_status_still_tells_every_partition(pipeline: Pipeline) -> None:
@@ -332,6 +335,6 @@ def test_without_workers_status_still_tells_every_partition(pipeline: Pipeline) 
     rows = pipeline.status()
     assert [row["partition"] for row in rows] == list(range(PARTITIONS))
     assert {row["state"] for row in rows} <= {"unreachable", "unassigned"}
-    eventually(lambda: all(row["state"] == "unassigned" for row in pipeline.status()))
+    eventually(lambda: all(row["state"] == "unassigned" for row in pipeline.status()), "nobody owns a partition")
     assert all(0 < row["position"] <= row["end"] for row in pipeline.status())  # the end counts markers too
     pipeline.run("get", "any", exit_code=ExitCode.FAILURE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class Settled:
 @pytest.fixture(scope="module")
 def prepared(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settled]:
     directory = tmp_path_factory.mktemp("restore")
-    with Cluster(kafka.bootstrap_servers, f"{directory.name}-{directory.stat().st_ino}-", directory / "workers",
+    with Cluster(kafka.bootstrap_servers, f"restore-{uuid.uuid4().hex[:8]}-", directory / "workers",
                  partitions=PARTITIONS) as cluster:  # fmt: skip
         cluster.send("readings", readings(DEVICES, ROUNDS))
         cluster.start("aggregate", "a0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -15,6 +14,7 @@ from pipeline.log.api import TopicPartition
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
 from tests.support.brokers import Kafka
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -115,9 +115,7 @@ def test_the_end_of_the_log_counts_an_open_transaction_and_the_last_stable_offse
     assert admin.high_watermarks([partition]) == {partition: 3}
     producer.commit_transaction()
     # The commit is answered before its marker is in the partition.
-    deadline = time.monotonic() + 20
-    while admin.last_stable([partition]) != {partition: 4}:
-        assert time.monotonic() < deadline
+    eventually(lambda: admin.last_stable([partition]) == {partition: 4}, "the marker is there")
 
 
 def test_a_group_that_never_was_has_no_members_and_no_offsets(admin: KafkaAdmin, plan: TopicPlan) -> None:

@@ -18,11 +18,12 @@ IMAGE = "confluentinc/cp-kafka:8.2.1"
 
 @dataclass(frozen=True)
 class Kafka:
-    """A cluster for the whole session; its topics are shared, so use the fixture `prefix`."""
+    """A cluster for all tests; its topics are shared, so use the fixture `prefix`."""
 
     bootstrap_servers: str
     kind: str
-    embedded: EmbeddedBroker | None = None
+    data_dir: Path | None = None
+    """Of an embedded broker."""
 
 
 class PrivateBroker(Protocol):
@@ -33,7 +34,7 @@ class PrivateBroker(Protocol):
 
 @contextmanager
 def chosen(say: Callable[[str], None]) -> Iterator[Kafka]:
-    """The session's Kafka."""
+    """The Kafka of all tests."""
     named = os.environ.get("STATELOG_BOOTSTRAP_SERVERS")
     with ExitStack() as stack:
         if named:
@@ -44,7 +45,7 @@ def chosen(say: Callable[[str], None]) -> Iterator[Kafka]:
         else:
             quicken_starts()
             embedded = stack.enter_context(EmbeddedBroker())
-            kafka = Kafka(embedded.bootstrap_servers, "the embedded broker", embedded)
+            kafka = Kafka(embedded.bootstrap_servers, "the embedded broker", embedded.data_dir)
         say(f"kafka: {kafka.kind} at {kafka.bootstrap_servers}")
         yield kafka
 

@@ -56,7 +56,7 @@ class Cluster:
         self.settings = Settings(bootstrap_servers=bootstrap_servers, prefix=prefix, topology=topology, **settings)
         self.topology = load_topology(self.settings)
         self.partitions = partitions
-        self.admin = KafkaAdmin(self.settings)
+        self.admin = KafkaAdmin(self.settings, timeout_s=PATIENCE_S)
         self.workers: list[WorkerProcess] = []
         directory.mkdir(exist_ok=True)
         self._directory = directory

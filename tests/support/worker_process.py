@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.crash import CrashPoint, CrashTrace
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 STATELOG = (sys.executable, "-c", "from pipeline.cli.main import run; run()")
@@ -60,6 +60,28 @@ class WorkerProcess:
         # The worker makes the file before it fills it.
         written = self.trace.exists() and self.trace.stat().st_size
         return CrashTrace.last(self.trace) if written else CrashPoint.IDLE
+
+    def kill_at_work(self) -> CrashPoint:
+        """SIGKILL, with work begun and not finished; where it hit.
+
+        Seen at work it is stopped and looked at again, for it would not stay where it was seen to be.
+        """
+
+        def stopped_at_work() -> bool:
+            assert self.alive, f"the worker ended by itself:\n{self.text()}"
+            if self.point in OPEN_WORK:
+                self._freeze()
+                if self.point in OPEN_WORK:
+                    return True
+                self.signal(signal.SIGCONT)
+            return False
+
+        eventually(stopped_at_work, f"the {self.stage} worker has open work", pause_s=0.001)
+        return self.kill()
+
+    def _freeze(self) -> None:
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def kill(self) -> CrashPoint:
         """SIGKILL; where it hit."""

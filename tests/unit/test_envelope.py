@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import StateUnusable
-from pipeline.state.envelope import VERSION, seal, unseal
+from pipeline.state.envelope import VERSION, damaged_key, seal, unseal
 
 
 @given(st.binary(max_size=300))
@@ -53,3 +53,17 @@ def test_the_bytes_are_the_contracts() -> None:
 def test_it_says_what_is_wrong(data: bytes, told: str) -> None:
     with pytest.raises(StateUnusable, match=told):
         unseal(data)
+
+
+def _refused(data: bytes) -> bool:
+    try:
+        unseal(data)
+    except StateUnusable:
+        return True
+    return False
+
+
+@given(st.dictionaries(st.binary(max_size=3), st.none() | st.binary(max_size=12) | st.binary(max_size=12).map(seal)))
+def test_of_many_rows_the_first_is_named_that_alone_would_be_refused(rows: dict[bytes, bytes | None]) -> None:
+    refused = [key for key, data in rows.items() if data is not None and _refused(data)]
+    assert damaged_key(rows) == (refused[0] if refused else None)

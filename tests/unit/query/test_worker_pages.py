@@ -13,6 +13,7 @@ import pytest
 from pipeline.errors import Misconfigured, StateUnusable
 from pipeline.query.listener import Listener
 from pipeline.runtime.view import PartitionState
+from tests.support.timing import least_s, seconds
 from tests.support.web import http
 from tests.unit.query.world import World, world
 
@@ -145,10 +146,7 @@ def test_answers_do_not_wait_for_acknowledgements(two: World) -> None:
     """A socket without TCP_NODELAY costs 40 ms an answer on a connection that is used again."""
     address = two.url("a", "/healthz")
     http.get(address)
-    began = time.monotonic()
-    for _ in range(25):
-        http.get(address)
-    assert time.monotonic() - began < 0.8
+    assert least_s(lambda: seconds(lambda: http.get(address)), 0.03, times=25) < 0.03
 
 
 def test_a_server_stops_within_a_second_though_answers_are_under_way() -> None:
@@ -157,21 +155,25 @@ def test_a_server_stops_within_a_second_though_answers_are_under_way() -> None:
             time.sleep(0.01)
             yield {"partition": 0}
 
-    with world(1) as one:
-        one.worker("a", [0], endless)
-        host, _, port = one.servers["a"].address.partition(":")
-        with (
-            socket.create_connection((host, int(port))) as idle,
-            http.stream("GET", one.url("a", "/v1/verify")) as stream,
-        ):
-            coming = stream.iter_lines()
-            next(coming)
-            idle.sendall(b"GET /healthz HTTP/1.1\r\n")  # and never the rest
-            began = time.monotonic()
-            one.servers["a"].stop()
-            assert time.monotonic() - began < 1.0
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection((host, int(port)))
+    def stop_s() -> float:
+        with world(1) as one:
+            one.worker("a", [0], endless)
+            host, _, port = one.servers["a"].address.partition(":")
+            with (
+                socket.create_connection((host, int(port))) as idle,
+                http.stream("GET", one.url("a", "/v1/verify")) as stream,
+            ):
+                coming = stream.iter_lines()
+                next(coming)
+                idle.sendall(b"GET /healthz HTTP/1.1\r\n")  # and never the rest
+                began = time.monotonic()
+                one.servers["a"].stop()
+                took = time.monotonic() - began
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection((host, int(port)))
+            return took
+
+    assert least_s(stop_s, 1.0) < 1.0
 
 
 def test_a_listener_takes_a_free_port_and_tells_it_before_anything_is_served() -> None:
