@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.brokers import Kafka, PrivateBroker, chosen, private_brokers
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -144,6 +144,10 @@ class MemoryStore:
         """As it was when it was closed, or when its process died."""
         self._closed = False
 
+    def look(self) -> StoreView:
+        """What is in it, open or closed, for those who examine the disk of a worker that is gone."""
+        return MemoryView(self._tables, self._position)
+
     @property
     def tables(self) -> set[str]:
         return set(self._tables)
