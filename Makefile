@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format lock schemas clean
+.PHONY: help setup demo test simulate lint format lock schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ demo: $(READY) ## the whole story in one terminal: kill a worker, wipe its disk,
 
 test: $(READY) ## all tests, on a real Kafka and a real RocksDB
 	@$(BIN)/pytest
+
+simulate: $(READY) ## ten thousand seeded schedules of crashes, pauses, rebalances; SIMULATE="--seed N" tells one
+	@nice -n 10 $(BIN)/python -m tests.simulation $(SIMULATE)
 
 lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from operators.topology import Stage, Topology
+from operators.topology import AggregateStage, Stage, Topology
 from pipeline.log.memory import MemoryCluster
 from pipeline.runtime.cluster import look_up
 from pipeline.runtime.crash import CrashPoint
@@ -17,7 +17,7 @@ from pipeline.runtime.task import AggregateTask, Task
 from pipeline.runtime.tasks import AggregateTasks, Surroundings
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
-from pipeline.state.api import Store
+from pipeline.state.api import Store, Stores
 from pipeline.testing.clock import TurnedClock
 from pipeline.testing.disks import Disk
 
@@ -98,7 +98,9 @@ class Process:
             settings, self.log, admin, look_up(admin, settings.prefix, stage), identity.group, _Silent(),
             self._reach, restore_beside=False, restore_poll_records=RESTORE_POLL_RECORDS, clock=clock,
         )  # fmt: skip
-        stores = disk.claim(application_of(settings.prefix, topology, stage), self.worker_id, self._ingested)
+        stores: Stores | None = None
+        if isinstance(stage, AggregateStage):
+            stores = disk.claim(application_of(settings.prefix, topology, stage), self.worker_id, self._ingested)
         self.tasks = make_tasks(around, topology, self.identity, stores)
         self.worker = Worker(
             settings, self.identity, self.log, self.tasks, metrics=self.metrics, reach=self._reach, clock=clock
@@ -106,7 +108,8 @@ class Process:
         try:
             self.worker.join()
         except BaseException:
-            stores.release()
+            if stores is not None:
+                stores.release()
             raise
 
     def __repr__(self) -> str:
