@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import methodcaller
@@ -12,6 +11,7 @@ import structlog
 
 from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, StateUnusable, TransactionAborted
 from pipeline.log.api import Log, Message, Sink, Source, TopicPartition
+from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.commit import commit
 from pipeline.runtime.crash import CrashHook, CrashPoint, nowhere
 from pipeline.runtime.identity import WorkerIdentity
@@ -45,6 +45,7 @@ class Worker:
         *,
         metrics: WorkerMetrics,
         reach: CrashHook = nowhere,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -52,6 +53,7 @@ class Worker:
         self._tasks = tasks
         self._metrics = metrics
         self._reach = reach
+        self._clock = clock
         self._sink: Sink | None = None
         self._outbox: Outbox | None = None
         self._source: Source | None = None
@@ -61,7 +63,7 @@ class Worker:
         self._commit_at = 0.0
         self._fenced_in_a_row = 0
         self._stopping = False
-        self.heartbeat = time.monotonic()
+        self.heartbeat = self._clock.monotonic()
         """When the loop last went round."""
 
     def stop(self) -> None:
@@ -75,8 +77,7 @@ class Worker:
             while not self._stopping:
                 self.round()
         except BaseException:
-            self._abandon()
-            self._close()
+            self.give_up()
             raise
         self.leave()
 
@@ -102,6 +103,11 @@ class Worker:
         finally:
             self._close()
 
+    def give_up(self) -> None:
+        """After a `round` that raised: nothing of the open transaction may be seen."""
+        self._abandon()
+        self._close()
+
     def _close(self) -> None:
         if self._source is not None:
             with contextlib.suppress(Retryable, TransactionAborted, Fenced):
@@ -114,7 +120,7 @@ class Worker:
         """Poll once, process what came, commit if it is due."""
         source = self._source
         assert source is not None  # noqa: S101 - `join` comes first
-        self.heartbeat = now = time.monotonic()
+        self.heartbeat = now = self._clock.monotonic()
         if self._sink is None:
             self._renew_sink()
         timeout = max(self._commit_at - now, 0.0) if self._open_work else IDLE_POLL_S
@@ -131,7 +137,7 @@ class Worker:
             self._commit_or_recover()
 
     def _commit_is_due(self, *, behind: bool) -> bool:
-        late_s = time.monotonic() - self._commit_at
+        late_s = self._clock.monotonic() - self._commit_at
         grace_s = (BEHIND_FACTOR - 1) * self._settings.commit_interval_ms / 1000 if behind else 0.0
         return self._folded >= self._settings.commit_records or late_s >= grace_s
 
@@ -144,7 +150,7 @@ class Worker:
                 continue  # fetched before a rebalance took it away
             if not self._open_work:
                 self._sink.begin()
-                self._commit_at = time.monotonic() + self._settings.commit_interval_ms / 1000
+                self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
             batch = list(run)
             self._open_work[partition] = task
             refused = task.process(batch, self._outbox)
@@ -165,9 +171,9 @@ class Worker:
 
     def _commit(self) -> None:
         assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - work is open, so both are
-        began = time.monotonic()
+        began = self._clock.monotonic()
         commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
-        self._metrics.committed(self._folded, time.monotonic() - began)
+        self._metrics.committed(self._folded, self._clock.monotonic() - began)
         self._open_work = {}
         self._folded = 0
         self._fenced_in_a_row = 0
@@ -238,7 +244,7 @@ class Worker:
                 raise
             logger.warning("no producer yet", reason=str(error))
             return
-        self._outbox = self._identity.outbox(self._sink)
+        self._outbox = self._identity.outbox(self._sink, self._clock)
 
     def _abandon(self) -> None:
         """On the way out with an error: nothing of the open transaction may be seen."""
@@ -252,12 +258,14 @@ class Worker:
     # The group's word; on the thread that polls, from inside `poll` or `close`
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self._reach(CrashPoint.ASSIGNED)
         self._tasks.add(partitions)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._commit_or_recover()
         self._reach(CrashPoint.REVOKED)
         self._tasks.remove(partitions)
+        self._reach(CrashPoint.RELEASED)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Somebody else owns these by now. Dropped before any new credentials are fetched: the broker checks the
@@ -267,4 +275,5 @@ class Worker:
             logger.warning("partitions lost with open work", partitions=[each.partition for each in partitions])
             self._drop_work()
             self._abort()
+        self._reach(CrashPoint.LOST)
         self._tasks.remove(partitions)

@@ -21,7 +21,15 @@ WRONG_CLOCK = "import time; now, now_ns = time.time, time.time_ns; time.time = l
 LOG_TAIL = 40
 """Lines of a worker's log that a failed test shows."""
 
-OPEN_WORK = frozenset({CrashPoint.FOLDED, CrashPoint.CHANGELOG_SENT, CrashPoint.OFFSETS_SENT, CrashPoint.COMMITTED})
+OPEN_WORK = frozenset(
+    {
+        CrashPoint.FOLDED,
+        CrashPoint.CHANGELOG_SENT,
+        CrashPoint.OFFSETS_SENT,
+        CrashPoint.COMMITTED,
+        CrashPoint.STORE_APPLIED,
+    }
+)
 """Where a crash finds something begun and not finished: a batch that is not committed, or not in the store."""
 
 
