@@ -54,6 +54,9 @@ _NO_LEADER = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        # "No leaders found": what the client says while it comes back to a cluster that was away. A topic that
+        # is not there is another error.
+        KafkaError._NOENT,
     }
 )
 
@@ -297,8 +300,10 @@ class KafkaAdmin:
             except KafkaException as error:
                 if _code(error) in absent:
                     return None
-                if _code(error) not in passing or time.monotonic() > deadline:
+                if _code(error) not in passing:
                     raise self._explained(error, doing) from error
+                if time.monotonic() > deadline:
+                    raise Retryable(f"{doing}: {error.args[0].str()}", code=error.args[0].name()) from error
                 if _code(error) in _NO_LEADER:
                     self._look_for_leaders()
             time.sleep(0.02)

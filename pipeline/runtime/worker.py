@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import methodcaller
@@ -25,6 +26,8 @@ IDLE_POLL_S = 0.1
 BEHIND_FACTOR = 10
 """A worker that is behind may take so many commit intervals for a transaction: its readings wait for their turn anyway,
 and a row that changes twice between two commits is written once."""
+CONFIRM_PAUSE_S = 0.1
+"""Between two attempts at the group's word."""
 FENCED_LIMIT = 5
 """Times in a row that a new producer may be fenced before its first commit: then somebody else really has the id."""
 
@@ -46,7 +49,9 @@ class Worker:
         metrics: WorkerMetrics,
         reach: CrashHook = nowhere,
         clock: Clock = MACHINE_CLOCK,
+        confirm_every_s: float | None = None,
     ) -> None:
+        """`confirm_every_s`: how old the group's word may get; none for a worker that answers no queries."""
         self._settings = settings
         self._identity = identity
         self._log = log
@@ -54,6 +59,7 @@ class Worker:
         self._metrics = metrics
         self._reach = reach
         self._clock = clock
+        self._confirm_every_s = confirm_every_s
         self._sink: Sink | None = None
         self._outbox: Outbox | None = None
         self._source: Source | None = None
@@ -65,6 +71,10 @@ class Worker:
         self._stopping = False
         self.heartbeat = self._clock.monotonic()
         """When the loop last went round."""
+        self.confirmed_at = -math.inf
+        """Before the group last took offsets of this worker, and so checked that it is a member and not of the past."""
+        self._confirm_at = math.inf
+        """When it has to be asked to, should no commit have done it before; never where nobody asks this worker."""
 
     def stop(self) -> None:
         """Drain, commit, close: `run` returns soon after. May be called from a signal handler or another thread."""
@@ -133,8 +143,11 @@ class Worker:
             self._tasks.note_passed()
         if self._sink is not None:
             self._begin_restored(source)
-        if self._open_work and self._commit_is_due(behind=len(messages) == limit):
-            self._commit_or_recover()
+        if self._open_work:
+            if self._commit_is_due(behind=len(messages) == limit):
+                self._commit_or_recover()
+        elif now >= self._confirm_at and self._sink is not None and self._tasks.active:
+            self._guarded(self._confirm)
 
     def _commit_is_due(self, *, behind: bool) -> bool:
         late_s = self._clock.monotonic() - self._commit_at
@@ -162,6 +175,8 @@ class Worker:
         starts = self._tasks.take_restored()
         if starts:
             source.resume(starts)
+            if self._confirm_every_s is not None:
+                self._confirm_at = 0.0  # at once, so that they can be asked about
 
     # Commit, and what follows when it fails
 
@@ -174,9 +189,31 @@ class Worker:
         began = self._clock.monotonic()
         commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
         self._metrics.committed(self._folded, self._clock.monotonic() - began)
+        self._note_confirmed(began)
         self._open_work = {}
         self._folded = 0
         self._fenced_in_a_row = 0
+
+    def _confirm(self) -> None:
+        """Commit where the tasks stand already, only for the check of the generation that comes with it.
+
+        Between two polls nothing else tells a worker that it still is a member: its client goes on believing so until
+        it hears otherwise, also after a pause in which another has taken over. The client's own question for the
+        group's members will not do: asked while no coordinator answers, it ends the process (librdkafka issue 5040).
+        """
+        assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - `_round` looked
+        began = self._clock.monotonic()
+        self._confirm_at = began + CONFIRM_PAUSE_S
+        self._sink.begin()
+        positions = {task.source: task.committed() for task in self._tasks.active.values()}
+        self._sink.send_offsets(positions, self._source.membership())
+        self._sink.commit()
+        self._note_confirmed(began)
+
+    def _note_confirmed(self, began: float) -> None:
+        self.confirmed_at = began
+        if self._confirm_every_s is not None:
+            self._confirm_at = began + self._confirm_every_s
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Do what may end the transaction, and take the way back that its error asks for."""
