@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import Fenced, Misconfigured, PipelineError, StateLost, TransactionAborted
 from pipeline.log.api import Committed, TopicPartition
-from tests.contract.log.grounds import SESSION_MS, Ground, offsets, pairs, write
+from tests.contract.log.grounds import SESSION_MS, Ground, Member, offsets, pairs, write
 
 PARTITIONS = 4
 
@@ -351,3 +351,28 @@ def test_what_was_committed_for_a_topic_goes_with_the_topic(ground: Ground) -> N
     ground.admin.create_topics({topic: {}}, 1, 1)
     ground.until(lambda: ground.committed(group, gone) is None, "it is forgotten")
     assert ground.committed(group, kept) == Committed(4, "")
+
+
+def test_what_a_static_member_was_giving_back_when_it_was_replaced_is_nobodys_until_the_next_rebalance(
+    ground: Ground,
+) -> None:
+    """Its next life gets the seat as the group knows it, with no rebalance, and was asked to give nothing back."""
+    topic, group = ground.topic(partitions=PARTITIONS), ground.group()
+    first = ground.member(topic, group, "first", static=True)
+    ground.share(first, partitions=PARTITIONS)
+    next_life: list[Member] = []
+
+    def die(_partitions: Sequence[TopicPartition]) -> None:
+        if not next_life:
+            next_life.append(ground.member(topic, group, "first", static=True))
+            ground.until(lambda: bool(next_life[0].heard), "its next life has its seat", next_life[0])
+
+    first.on_revoked = die
+    second = ground.member(topic, group, "second", static=True)
+    with pytest.raises(Fenced):
+        ground.until(lambda: False, "it is fenced", second, first)
+    ground.quietly(next_life[0], second)
+    assert len(next_life[0].owned) == PARTITIONS // 2
+    assert second.owned == set()
+    third = ground.member(topic, group, "third")
+    ground.share(next_life[0], second, third, partitions=PARTITIONS)
