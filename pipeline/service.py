@@ -21,7 +21,7 @@ from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
-from pipeline.runtime.observe import AggregateView
+from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView
 from pipeline.runtime.restorer import RestoreListener
 from pipeline.runtime.start import load_topology, make_tasks, stage_of
 from pipeline.runtime.tasks import AggregateTasks, Surroundings
@@ -54,7 +54,8 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         tasks = make_tasks(around, topology, identity)
         cleanup.callback(tasks.stop)
         metrics = WorkerMetrics(stage.name)
-        worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach)
+        confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if listener else None
+        worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, confirm_every_s=confirm_every_s)
         if isinstance(tasks, AggregateTasks) and isinstance(stage, AggregateStage) and listener:
             cleanup.enter_context(_served(settings, topology, tasks, worker, identity, admin, listener, metrics))
         cleanup.enter_context(_stopped_by_signals(worker.stop))
@@ -87,7 +88,15 @@ def _served(
     metrics: WorkerMetrics,
 ) -> Iterator[None]:
     """Queries answered, and the worker's view of itself kept fresh, while the loop runs."""
-    view = AggregateView(worker, identity, topology, tasks, admin, session_timeout_ms=settings.session_timeout_ms)
+    view = AggregateView(
+        worker,
+        identity,
+        topology,
+        tasks,
+        admin,
+        session_timeout_ms=settings.session_timeout_ms,
+        stuck_after_ms=settings.stuck_after_ms,
+    )
     directory = Directory.of_group(admin, identity.group, identity.source)
     server = QueryServer(view, directory, listener, verify=verifier(settings, view), registry=metrics.registry)
     view.start()

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     restore_chunk_bytes: int = Field(
         64 * 1024 * 1024, ge=1, description="changelog values a restore keeps in memory, over all partitions"
     )
+    stuck_after_ms: int = Field(
+        60_000, ge=0, description="a partition that stands still for so long, with work, is not ready; 0: never"
+    )
     refusal_run: int = Field(1_000, ge=0, description="refusals in a row that stop a worker; 0 for no limit")
     refusal_window: int = Field(
         10_000, ge=0, description="half of this many latest messages refused stops a worker; 0 for no limit"

@@ -46,6 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
+pytest_plugins = ["pytester"]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Where nobody may write bytecode, every process that a test starts would compile all it imports, for seconds."""

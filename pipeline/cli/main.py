@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.broker import broker_command
 from pipeline.cli.demo import demo
+from pipeline.cli.drill import drill
 from pipeline.cli.failures import EXIT_CODES
 from pipeline.cli.forget import forget
 from pipeline.cli.get import get
@@ -35,6 +36,7 @@ topics = typer.Typer(help="The pipeline's Kafka topics.", no_args_is_help=True, 
 
 app.add_typer(topics, name="topics")
 register(app, "demo", demo, common=("bootstrap_servers",))
+register(app, "drill", drill, common=("bootstrap_servers",))
 register(app, "broker", broker_command, common=())
 register(topics, "create", create)
 register(topics, "check", check)

@@ -29,6 +29,7 @@ SETTINGS = (
     "cache_entries",
     "compression",
     "restore_chunk_bytes",
+    "stuck_after_ms",
     "refusal_run",
     "refusal_window",
     "window_ms",

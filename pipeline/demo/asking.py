@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.client import Client, Meta
-from pipeline.demo.telling import Telling
+from pipeline.rehearsal.telling import Telling
 
 STATE, WINDOWS, OPEN_WINDOWS = "device-state", "device-windows", "open-windows"
 SCANNED = 4

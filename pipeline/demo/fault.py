@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from operators.device import DEVICE_STATE
 from pipeline.client import Client
-from pipeline.demo.ground import Ground
-from pipeline.demo.telling import Telling
-from pipeline.demo.watching import Watch
-from pipeline.demo.workers import WorkerProcess, Workers
 from pipeline.errors import PipelineError
 from pipeline.partitioning import partition_of
 from pipeline.query.asking import Unavailable
+from pipeline.rehearsal.ground import PARTITIONS, Ground
+from pipeline.rehearsal.telling import Telling
+from pipeline.rehearsal.watching import Watch
+from pipeline.rehearsal.workers import Workers, partitions_of
 
 ASKED_DEVICES = 200
 """Enough that every partition has one of them."""
@@ -37,19 +36,15 @@ class Fault:
     """Those that the worker held."""
 
 
-def partitions_of(rows: Iterable[Any], worker_id: str) -> list[int]:
-    return [row.partition for row in rows if row.owner == worker_id]
-
-
 def kill_and_recover(ground: Ground, workers: Workers, watch: Watch, telling: Telling) -> Fault:
     """Kill the second aggregate worker in open work, delete its disk, start it again, and see its partitions back."""
     victim = workers.aggregates[1]
     lost = partitions_of(watch.until_shared(), victim.id)
     with Client.connect(ground.settings, ground.topology, patience_s=0) as client:
         devices = [item.key for item in client.scan(DEVICE_STATE, limit=ASKED_DEVICES)]
-        of_lost, of_others = _split(devices, lost, len(ground.partitions(ground.stage.source)))
+        of_lost, of_others = _split(devices, lost, PARTITIONS)
 
-        folded = _strike(victim, watch)
+        folded = watch.until_hit(victim, victim.kill_in_open_work)
         killed_at = time.monotonic()
         files, size = victim.lose_disk()
         victim.start()
@@ -76,19 +71,6 @@ def kill_and_recover(ground: Ground, workers: Workers, watch: Watch, telling: Te
     telling.detail(f"{of_lost[0]} answers again, {seconds:.1f} s after the kill", seconds=round(seconds, 3))
     return Fault(victim.id, folded, seconds, sum(each["records"] for each in restores),
                  max((each["seconds"] for each in restores), default=0.0), lost)  # fmt: skip
-
-
-def _strike(victim: WorkerProcess, watch: Watch) -> int:
-    hit: list[int] = []
-
-    def struck(_pulse: object) -> bool:
-        folded = victim.kill_in_open_work()
-        if folded is not None:
-            hit.append(folded)
-        return bool(hit)
-
-    watch.until(f"{victim.id} is seen at work", struck)
-    return hit[0]
 
 
 def _split(devices: Sequence[str], lost: Sequence[int], partitions: int) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pipeline.rehearsal.load import Load
 
 PACED_S = 20.0
 """The input would take so long at its steady pace. It is let loose once the killed worker is back."""
@@ -12,20 +12,6 @@ SLOW_BEFORE_KILL, SLOW_BEFORE_RECOVERY = 0.6, 0.75
 """Shares of the input after which it only trickles, so that on a slow machine too the faults happen mid-stream."""
 
 
-@dataclass(frozen=True)
-class DemoPlan:
-    """The size of a demonstration. The same seed makes the same telemetry."""
-
-    readings: int = 200_000
-    """Messages to send, broken ones included."""
-    devices: int = 2_000
-    bad_percent: float = 1.0
-    seed: int = 0
-    partitions: int = 4
-    interval_ms: int = 15_000
-    """How often each gauge reports, in event time: four readings a window."""
-
-    @property
-    def rate(self) -> float:
-        """Messages a second of the steady pace."""
-        return self.readings / PACED_S
+def load_of(readings: int = 200_000, devices: int = 2_000, bad_percent: float = 1.0, seed: int = 0) -> Load:
+    """What a demonstration sends, at the steady pace."""
+    return Load(readings, devices, bad_percent, seed, rate=readings / PACED_S)

@@ -1,37 +1,19 @@
-"""The proof: every store by its digest, and all that came out against an independent recount of what went in."""
+"""The proof of the stores: by digest, against two replays, and after the loss of a disk once more."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from operators.device import DEVICE_STATE
 from pipeline.client import Client
-from pipeline.demo import checks
-from pipeline.demo.checks import Check
-from pipeline.demo.fault import Fault, partitions_of
-from pipeline.demo.feeding import Input
-from pipeline.demo.ground import Ground
-from pipeline.demo.outcome import Outcome
-from pipeline.demo.recount import Recount
-from pipeline.demo.telling import Telling
-from pipeline.demo.watching import Watch
-from pipeline.demo.workers import WorkerProcess
+from pipeline.demo.fault import Fault
+from pipeline.rehearsal import checks
+from pipeline.rehearsal.checks import Check
+from pipeline.rehearsal.ground import PARTITIONS, Ground
+from pipeline.rehearsal.proof import digests
+from pipeline.rehearsal.telling import Telling
+from pipeline.rehearsal.watching import Watch
+from pipeline.rehearsal.worker_process import WorkerProcess
+from pipeline.rehearsal.workers import partitions_of
 
 DIGEST_SHOWN = 10
-Verdicts = dict[int, Mapping[str, Any]]
-
-
-def digests(client: Client, ground: Ground, telling: Telling, *, from_source: bool) -> Verdicts:
-    """Have every owner prove its partitions; the verdicts by partition."""
-    verdicts: Verdicts = {}
-    for line in client.verify(ground.stage.name, from_source=from_source):
-        if "digest" in line:
-            verdicts[line["partition"]] = line
-        elif "done" in line:
-            telling.bar(f"proving {line['partition']}", line["done"], line["end"], f"{line['rate']:>9,.0f} records/s")
-    telling.drop_bars()
-    return verdicts
 
 
 def prove_stores(
@@ -62,24 +44,9 @@ def prove_stores(
         for partition in sorted(of_changelog.keys() & of_source.keys() & afterwards.keys())
     ])  # fmt: skip
     return [
-        *checks.replays(of_changelog, of_source, len(ground.partitions(ground.stage.source))),
+        *checks.replays(of_changelog, of_source, PARTITIONS),
         checks.equal(f"exit code of {victim.id}, asked to stop", 0, left_with),
         *checks.rebuilt(of_changelog, afterwards, lost),
-    ]
-
-
-def prove_counts(client: Client, recount: Recount, outcome: Outcome, source: Input, fault: Fault) -> list[Check]:
-    """Nothing lost, nothing doubled, every device as the recount has it."""
-    states = {item.key: item.value for item in client.scan(DEVICE_STATE)}
-    tally = source.tally
-    return [
-        checks.struck(fault.folded),
-        checks.equal("telemetry in the log", tally.sent, len(recount.good) + len(recount.broken)),
-        *checks.device_states(recount, states),
-        *checks.each_once("readings", recount.good, outcome.readings),
-        *checks.dead_letters(tally.broken_by_reason, outcome.reasons),
-        *checks.each_once("dead letters", recount.broken, outcome.refused),
-        checks.none("window results doubled", (each for each, times in outcome.windows.items() if times > 1)),
     ]
 
 

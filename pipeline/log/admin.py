@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -53,6 +54,9 @@ _NO_LEADER = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        # "No leaders found": what the client says while it comes back to a cluster that was away. A topic that
+        # is not there is another error.
+        KafkaError._NOENT,
     }
 )
 
@@ -296,9 +300,20 @@ class KafkaAdmin:
             except KafkaException as error:
                 if _code(error) in absent:
                     return None
-                if _code(error) not in passing or time.monotonic() > deadline:
+                if _code(error) not in passing:
                     raise self._explained(error, doing) from error
+                if time.monotonic() > deadline:
+                    raise Retryable(f"{doing}: {error.args[0].str()}", code=error.args[0].name()) from error
+                if _code(error) in _NO_LEADER:
+                    self._look_for_leaders()
             time.sleep(0.02)
+
+    def _look_for_leaders(self) -> None:
+        """Asked to list offsets, the client believes the leaders it knows, and their epochs, for minutes: after a
+        restart of the only broker every answer would be FENCED_LEADER_EPOCH.
+        """
+        with contextlib.suppress(KafkaException):
+            self._client.list_topics(timeout=self._timeout_s)
 
     def _result(self, future: Future[Result], doing: str) -> Result:
         try:

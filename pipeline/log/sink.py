@@ -55,7 +55,7 @@ class KafkaSink:
             except BufferError:
                 self._producer.poll(FULL_QUEUE_PAUSE_S)
             except KafkaException as error:
-                raise translate(error) from error
+                raise _unsent(error) from error
             else:
                 return
 
@@ -68,7 +68,7 @@ class KafkaSink:
             except BufferError:
                 self._producer.poll(FULL_QUEUE_PAUSE_S)
             except KafkaException as error:
-                raise translate(error) from error
+                raise _unsent(error) from error
             else:
                 return
 
@@ -93,7 +93,7 @@ class KafkaSink:
                 except BufferError:
                     self._producer.poll(FULL_QUEUE_PAUSE_S)
                 except KafkaException as error:
-                    raise translate(error) from error
+                    raise _unsent(error) from error
                 else:
                     break
 
@@ -150,6 +150,16 @@ class KafkaSink:
 
     def close(self) -> None:
         """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
-        with contextlib.suppress(KafkaException):  # a producer that has failed for good says so here once more
+        # Of a producer that failed for good both would raise that once more, the second at times as a SystemError.
+        with contextlib.suppress(KafkaException, SystemError):
             self._producer.purge()
             self._producer.flush(0)
+
+
+def _unsent(error: KafkaException) -> PipelineError:
+    """Why a record was not taken. The client takes none once it has heard that the transaction failed, and says no more
+    than that; what became of the producer itself the abort will tell.
+    """
+    if error.args[0].code() == KafkaError._STATE:
+        return TransactionAborted("the transaction failed while it was filled")
+    return translate(error)

@@ -26,4 +26,5 @@ def commit(tasks: Sequence[Task], sink: Sink, membership: Membership, reach: Cra
     reach(CrashPoint.COMMITTED)
     for task in tasks:
         task.settle()  # ⑤ the store follows the log
+        reach(CrashPoint.STORE_APPLIED)
     reach(CrashPoint.APPLIED)

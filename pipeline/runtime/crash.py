@@ -21,15 +21,27 @@ class CrashPoint(IntEnum):
     """Outputs and changelog are in the log, inside an open transaction."""
     OFFSETS_SENT = 3
     COMMITTED = 4
-    """Kafka has it; the store is one commit behind."""
-    APPLIED = 5
-    RESTORE_MARKED = 6
+    """Kafka has it; the stores are one commit behind."""
+    STORE_APPLIED = 5
+    """One partition's store has followed; others of the same commit may not have."""
+    APPLIED = 6
+    ASSIGNED = 7
+    """The group has given partitions; their stores are not open yet."""
+    RESTORE_PLANNED = 8
+    """Where a restore starts and ends is known; the store is as it was."""
+    RESTORE_MARKED = 9
     """The store says that it is in mid-restore; its first restored record comes next."""
-    RESTORE_CHUNK = 7
+    INGESTED = 10
+    """Large tables of a chunk went into the store as files; the position that they reach is not in it yet."""
+    RESTORE_CHUNK = 11
     """A chunk of changelog and its position are in the store."""
-    RESTORED = 8
-    REVOKED = 9
+    RESTORED = 12
+    REVOKED = 13
     """Partitions are being handed over; their last commit is done."""
+    RELEASED = 14
+    """Their stores are closed; the group does not know yet."""
+    LOST = 15
+    """Partitions are somebody else's by now; what was pending is dropped, the stores are still open."""
 
 
 class CrashHook(Protocol):

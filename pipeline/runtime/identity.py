@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operators.topology import Stage, Topology
 from pipeline.client_id import ClientId
 from pipeline.log.api import Sink
+from pipeline.runtime.clock import Clock
 from pipeline.runtime.outbox import Outbox
 from pipeline.settings import Settings
 
@@ -50,5 +51,5 @@ class WorkerIdentity:
             prefix=settings.prefix,
         )
 
-    def outbox(self, sink: Sink) -> Outbox:
-        return Outbox(sink, self.stage, self.prefix)
+    def outbox(self, sink: Sink, clock: Clock) -> Outbox:
+        return Outbox(sink, self.stage, self.prefix, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from operators.topology import AggregateStage, Topology
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Admin, TopicPartition
 from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.stuck import StuckWatch
 from pipeline.runtime.tasks import AggregateTasks
 from pipeline.runtime.view import PartitionState, PartitionStatus
 from pipeline.runtime.worker import Worker
@@ -21,7 +23,9 @@ from pipeline.state.api import Position, StoreIdentity, StoreView
 
 HOUSEKEEPING_S = 1.0
 SURE_OF_MEMBERSHIP = 0.7
-"""Of the session timeout: the group counts from the last heartbeat, which was before the loop last went round."""
+"""Of the session timeout, that the group's word holds: it counts from the last heartbeat, which came before."""
+CONFIRM_EVERY = 0.3
+"""Of the session timeout: twice before the word runs out."""
 RATE_WEIGHT = 0.4
 """Of the newest second in a partition's smoothed rate."""
 
@@ -58,6 +62,7 @@ class AggregateView:
         admin: Admin,
         *,
         session_timeout_ms: int,
+        stuck_after_ms: int,
     ) -> None:
         self._worker = worker
         self._identity = identity
@@ -65,6 +70,7 @@ class AggregateView:
         self._tasks = tasks
         self._admin = admin
         self._sure_for_s = session_timeout_ms / 1000 * SURE_OF_MEMBERSHIP
+        self._stuck = StuckWatch(stuck_after_ms / 1000)
         self._gauges: dict[int, _Gauge] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_house, name="statelog-housekeeping", daemon=True)
@@ -98,8 +104,9 @@ class AggregateView:
             self._thread.join()
 
     def _keep_house(self) -> None:
-        """Each second: make what was applied survive a power cut, and look where the source ends."""
+        """Each second: make what was applied survive a power cut, look where the source ends, and what stands still."""
         while not self._stopping.wait(HOUSEKEEPING_S):
+            self._stuck.look(self.partitions())
             held = self._tasks.held
             for task in held.values():
                 try:
@@ -126,12 +133,22 @@ class AggregateView:
     def _looped_lately(self) -> bool:
         return time.monotonic() - self._worker.heartbeat < self._sure_for_s
 
+    def _is_member(self) -> bool:
+        """Whether the loop has heard all that the group had to say, and the group counted this worker in, lately.
+
+        Both run out on this worker's own clock, before the group would give its partitions away. So a process that was
+        paused, or cut off, for longer than its session knows nothing until the group has checked its generation again.
+        """
+        return self._looped_lately() and time.monotonic() - self._worker.confirmed_at < self._sure_for_s
+
     def healthy(self) -> tuple[bool, str]:
         if self._looped_lately():
             return True, ""
         return False, f"the loop has not gone round for {time.monotonic() - self._worker.heartbeat:.1f} s"
 
     def ready(self) -> tuple[bool, str]:
+        if self._stuck.why:
+            return False, self._stuck.why
         alive, why = self.healthy()
         if not alive:
             return False, why
@@ -140,14 +157,19 @@ class AggregateView:
             return False, f"restoring partitions {', '.join(map(str, restoring))}"
         if not self._tasks.assigned:
             return False, "the group has not assigned partitions yet"
+        if not self._is_member() and self._tasks.active:
+            since_s = time.monotonic() - self._worker.confirmed_at
+            return False, "the group has not confirmed this worker " + (
+                "yet" if since_s == math.inf else f"for {since_s:.1f} s"
+            )
         return True, ""
 
     def state_of(self, partition: int) -> PartitionState | None:
         if partition not in self._tasks.held:
             return None
-        if not self._looped_lately():
-            return PartitionState.STALE
-        return PartitionState.ACTIVE if partition in self._tasks.active else PartitionState.RESTORING
+        if partition not in self._tasks.active:
+            return PartitionState.RESTORING if self._looped_lately() else PartitionState.STALE
+        return PartitionState.ACTIVE if self._is_member() else PartitionState.STALE
 
     def partitions(self) -> list[PartitionStatus]:
         statuses = []

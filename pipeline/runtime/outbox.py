@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from operators.api import Output, Record, Refusal
 from operators.topology import DEAD_LETTERS, Stage
 from pipeline.log.api import Sink
+from pipeline.runtime.clock import Clock
 from schemas.dead_letter import DeadLetter
 
 DETAIL_LIMIT = 500
@@ -16,8 +15,9 @@ DETAIL_LIMIT = 500
 class Outbox:
     """Sends to the topics a stage declared, and to no others."""
 
-    def __init__(self, sink: Sink, stage: Stage, prefix: str) -> None:
+    def __init__(self, sink: Sink, stage: Stage, prefix: str, clock: Clock) -> None:
         self._sink = sink
+        self._clock = clock
         self._send = sink.send
         self._stage = stage.name
         self._topics = {topic: prefix + topic for topic in stage.outputs}
@@ -40,7 +40,7 @@ class Outbox:
             origin_topic_id=record.topic_id,
             origin_partition=record.partition,
             origin_offset=record.offset,
-            time=time.time_ns() // 1_000_000,
+            time=self._clock.now_ms(),
             stage=self._stage,
         )
         self._sink.send_with_headers(

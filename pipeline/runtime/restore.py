@@ -22,6 +22,7 @@ import structlog
 
 from pipeline.errors import StateLost, StateUnusable
 from pipeline.log.api import Admin, Committed, Message, TopicPartition
+from pipeline.runtime.clock import Clock
 from pipeline.runtime.crash import CrashHook, CrashPoint
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.task import AggregateTask
@@ -106,9 +107,10 @@ def source_start(
 class Restoration:
     """The restore of one task, from its plan to its last chunk."""
 
-    def __init__(self, task: AggregateTask, prefix: str, reach: CrashHook) -> None:
+    def __init__(self, task: AggregateTask, prefix: str, reach: CrashHook, clock: Clock) -> None:
         self.task = task
         self._reach = reach
+        self._clock = clock
         self._partition = task.source.partition
         self.changelogs = {
             TopicPartition(prefix + f"{table}-changelog", self._partition): table
@@ -131,7 +133,7 @@ class Restoration:
         earliest = {table: starts[changelog] for changelog, table in self.changelogs.items()}
         _check_changelogs(metadata, self.task.store.identity.changelog_topic_ids, target, self._partition)
         position = self.task.store.position
-        _check_store(position, source_next, committed is not None, target, earliest)
+        _check_store(position, source_next, committed is not None, target, earliest, self._clock.now_ms())
         start = {table: position.changelog_next.get(table, 0) for table in target}
         gone = {table: each for table, each in start.items() if each < earliest[table]}
         if gone:
@@ -143,6 +145,7 @@ class Restoration:
         self.plan = Plan(source_next, metadata, start, target)
         self._next, self._chunk_start = dict(start), dict(start)
         self.progress = Progress(sum(start.values()), sum(target.values()))
+        self._reach(CrashPoint.RESTORE_PLANNED)
         if self.plan.open or self.task.store.restoring is not None:
             self.task.store.begin_restore(Restoring(target))
             self._reach(CrashPoint.RESTORE_MARKED)
@@ -201,7 +204,7 @@ class Restoration:
         self._check_values()
         store, done = self.task.store, self.reached
         source_next = self.plan.source_next if done else store.position.source_next
-        position = Position(source_next, dict(self._next), int(time.time() * 1000))
+        position = Position(source_next, dict(self._next), self._clock.now_ms())
         if store.restoring is not None:
             store.restore_rows(self._rows, position, done=done)
         elif position.source_next != store.position.source_next:
@@ -245,6 +248,7 @@ def _check_store(
     committed: bool,
     target: Mapping[str, int],
     earliest: Mapping[str, int],
+    now_ms: int,
 ) -> None:
     """The store must be a prefix of what the changelogs hold."""
     if position.source_next > (source_next if committed else 0):
@@ -263,7 +267,7 @@ def _check_store(
         if table in target and 0 < next_offset < earliest[table]:
             raise StateUnusable("the changelog no longer reaches back to the store", table=table, store=next_offset,
                                 earliest=earliest[table])  # fmt: skip
-    age_ms = int(time.time() * 1000) - position.applied_at_ms
+    age_ms = now_ms - position.applied_at_ms
     if position.applied_at_ms and age_ms > TOMBSTONE_LIFE_MS - TOMBSTONE_MARGIN_MS:
         raise StateUnusable("the store was away longer than deletions are kept", days=round(age_ms / 86_400_000, 1))
     if age_ms < -TOMBSTONE_MARGIN_MS:

@@ -14,6 +14,7 @@ import structlog
 
 from pipeline.errors import PipelineError, Retryable
 from pipeline.log.api import Admin, Message, Reader, TopicPartition
+from pipeline.runtime.clock import Clock
 from pipeline.runtime.restore import Plan, Progress, Restoration, source_start
 from pipeline.runtime.task import AggregateTask, TransformTask
 from pipeline.runtime.turns import TurnLock
@@ -76,13 +77,23 @@ class Restorer:
     `step` does a bounded piece of work and may run on a thread of its own (`start`).
     """
 
-    def __init__(self, admin: Admin, reader: Reader, listener: RestoreListener, chunk_bytes: int) -> None:
+    def __init__(
+        self,
+        admin: Admin,
+        reader: Reader,
+        listener: RestoreListener,
+        chunk_bytes: int,
+        poll_records: int,
+        clock: Clock,
+    ) -> None:
         """`reader` is of the workers' group, for this restorer alone: a client that another thread polls would hang."""
         self._admin = admin
         self._reader = reader
         self._assigned: set[TopicPartition] = set()
         self._listener = listener
         self._chunk_bytes = chunk_bytes
+        self._poll_records = poll_records
+        self._clock = clock
         self._lock = TurnLock()
         self._jobs: dict[int, _Job] = {}
         self._finished: list[tuple[AggregateTask | TransformTask, Plan]] = []
@@ -128,7 +139,7 @@ class Restorer:
     def step(self) -> bool:
         """Do a piece of work; returns whether there was any."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             for job in list(self._jobs.values()):
                 if job.plan is None and now >= job.retry_at:
                     self._guarded(job, self._prepare)
@@ -148,7 +159,7 @@ class Restorer:
         self._failures.append((job.task.source.partition, error))
 
     def _wait(self, job: _Job, error: PipelineError) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         job.retry_at = now + RETRY_PAUSE_S
         if job.waiting_since is None or now - job.waiting_since > WAITING_LOG_S:
             job.waiting_since = now
@@ -219,14 +230,14 @@ class Restorer:
             self._reader.pause(list(done))
             self._assigned -= done
         for _ in range(POLLS_A_STEP):
-            if self._take(folding) < POLL_RECORDS or self._buffered_bytes >= self._chunk_bytes:
+            if self._take(folding) < self._poll_records or self._buffered_bytes >= self._chunk_bytes:
                 break
         for changelog, job in folding.items():
             job.passed(changelog, self._reader.position(changelog))
 
     def _take(self, folding: dict[TopicPartition, _Job]) -> int:
         """Fold what one poll gives; returns how many records those are. None of them is kept but as key and value."""
-        messages = self._reader.poll(POLL_RECORDS, POLL_TIMEOUT_S)
+        messages = self._reader.poll(self._poll_records, POLL_TIMEOUT_S)
         for topic, of_topic in groupby(messages, key=_TOPIC):
             for partition, records in groupby(of_topic, key=_PARTITION):
                 changelog = TopicPartition(topic, partition)
@@ -250,7 +261,7 @@ class Restorer:
 
     def _say_if_it_waits(self, job: _Job, left: dict[TopicPartition, int]) -> None:
         """Below its target a changelog gives nothing more only while somebody's transaction is open in it."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if left != job.waiting_at or job.waiting_since is None:
             job.waiting_at, job.waiting_since, job.moved_at = left, now, now
         elif now - job.waiting_since > WAITING_LOG_S:

@@ -8,6 +8,7 @@ from typing import Any
 
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured
+from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.identity import WorkerIdentity, application_of
 from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
 from pipeline.settings import Settings
@@ -62,4 +63,5 @@ def make_tasks(
     )
     if stores is None:
         stores = StateDirectory.claim(settings.data_dir, application, settings.id)
+        stores.ingested = lambda: around.reach(CrashPoint.INGESTED)
     return AggregateTasks(around, stage, stores, store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -11,6 +10,7 @@ from operators.api import Output, Record, Refusal, TaskContext, TransformFactory
 from operators.topology import AggregateStage
 from pipeline.errors import StateUnusable
 from pipeline.log.api import Committed, Delivery, Message, Sink, TopicPartition
+from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.outbox import Outbox
 from pipeline.runtime.refusals import RefusalCount
@@ -137,9 +137,11 @@ class AggregateTask(_SourceTask):
         partitions: int,
         prefix: str,
         store: Store,
+        clock: Clock = MACHINE_CLOCK,
     ) -> None:
         """`partitions` is how many the source has."""
         self.store = store
+        self._clock = clock
         self._stage = stage
         self._partitions = partitions
         self._changelogs = {table.name: prefix + table.changelog for table in stage.tables}
@@ -202,7 +204,7 @@ class AggregateTask(_SourceTask):
         return Committed(self.next_offset, metadata.encode())
 
     def settle(self) -> None:
-        position = Position(self.next_offset, dict(self._changelog_next), int(time.time() * 1000))
+        position = Position(self.next_offset, dict(self._changelog_next), self._clock.now_ms())
         with self._named():
             self.store.apply(self._writes, position)
         self._writes = WriteSet()

@@ -14,11 +14,12 @@ from operators.topology import AggregateStage, TransformStage
 from pipeline.errors import StateForeign, StateLost, StateUnusable
 from pipeline.log.api import Admin, Log, Source, TopicPartition
 from pipeline.partitioning import partition_of
+from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.cluster import Topics, partitions_changed
 from pipeline.runtime.crash import CrashHook
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restore import REBUILD_HINT, Restoration
-from pipeline.runtime.restorer import RestoreListener, Restorer
+from pipeline.runtime.restorer import POLL_RECORDS, RestoreListener, Restorer
 from pipeline.runtime.task import AggregateTask, Task, TransformTask
 from pipeline.settings import Settings
 from pipeline.state.api import Store, StoreIdentity, Stores
@@ -64,6 +65,8 @@ class Surroundings:
     reach: CrashHook
     restore_beside: bool = True
     """Whether restores run on a thread of their own; else whoever drives the worker calls `restorer.step`."""
+    restore_poll_records: int = POLL_RECORDS
+    clock: Clock = MACHINE_CLOCK
 
 
 class _Tasks:
@@ -86,6 +89,8 @@ class _Tasks:
             self._around.log.reader(self._around.group),
             self._around.listener,
             self._around.settings.restore_chunk_bytes,
+            self._around.restore_poll_records,
+            self._around.clock,
         )
         if self._around.restore_beside:
             self._restorer.start()
@@ -177,8 +182,8 @@ class AggregateTasks(_Tasks):
         self._spread_cache()
 
     def _restore(self, tasks: Sequence[AggregateTask]) -> None:
-        prefix, reach = self._around.settings.prefix, self._around.reach
-        self.restorer.add([(task, Restoration(task, prefix, reach)) for task in tasks])
+        prefix, reach, clock = self._around.settings.prefix, self._around.reach, self._around.clock
+        self.restorer.add([(task, Restoration(task, prefix, reach, clock)) for task in tasks])
 
     def _open(self, source: TopicPartition) -> AggregateTask:
         partition, count = source.partition, self._around.topics.partitions
@@ -193,6 +198,7 @@ class AggregateTasks(_Tasks):
             partitions=count,
             prefix=self._around.settings.prefix,
             store=self._open_store(partition),
+            clock=self._around.clock,
         )
         self.held = {**self.held, partition: task}
         return task

@@ -19,7 +19,8 @@ class PartitionState(StrEnum):
     RESTORING = "restoring"
     ACTIVE = "active"
     STALE = "stale"
-    """Held here, but the loop has not run within the session timeout: somebody else may own it by now."""
+    """Held here, but for most of a session the loop has not run, or the group has not confirmed this worker: somebody
+    else may own it by now."""
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import methodcaller
@@ -12,6 +12,7 @@ import structlog
 
 from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, StateUnusable, TransactionAborted
 from pipeline.log.api import Log, Message, Sink, Source, TopicPartition
+from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.commit import commit
 from pipeline.runtime.crash import CrashHook, CrashPoint, nowhere
 from pipeline.runtime.identity import WorkerIdentity
@@ -25,6 +26,8 @@ IDLE_POLL_S = 0.1
 BEHIND_FACTOR = 10
 """A worker that is behind may take so many commit intervals for a transaction: its readings wait for their turn anyway,
 and a row that changes twice between two commits is written once."""
+CONFIRM_PAUSE_S = 0.1
+"""Between two attempts at the group's word."""
 FENCED_LIMIT = 5
 """Times in a row that a new producer may be fenced before its first commit: then somebody else really has the id."""
 
@@ -45,13 +48,18 @@ class Worker:
         *,
         metrics: WorkerMetrics,
         reach: CrashHook = nowhere,
+        clock: Clock = MACHINE_CLOCK,
+        confirm_every_s: float | None = None,
     ) -> None:
+        """`confirm_every_s`: how old the group's word may get; none for a worker that answers no queries."""
         self._settings = settings
         self._identity = identity
         self._log = log
         self._tasks = tasks
         self._metrics = metrics
         self._reach = reach
+        self._clock = clock
+        self._confirm_every_s = confirm_every_s
         self._sink: Sink | None = None
         self._outbox: Outbox | None = None
         self._source: Source | None = None
@@ -61,8 +69,12 @@ class Worker:
         self._commit_at = 0.0
         self._fenced_in_a_row = 0
         self._stopping = False
-        self.heartbeat = time.monotonic()
+        self.heartbeat = self._clock.monotonic()
         """When the loop last went round."""
+        self.confirmed_at = -math.inf
+        """Before the group last took offsets of this worker, and so checked that it is a member and not of the past."""
+        self._confirm_at = math.inf
+        """When it has to be asked to, should no commit have done it before; never where nobody asks this worker."""
 
     def stop(self) -> None:
         """Drain, commit, close: `run` returns soon after. May be called from a signal handler or another thread."""
@@ -75,8 +87,7 @@ class Worker:
             while not self._stopping:
                 self.round()
         except BaseException:
-            self._abandon()
-            self._close()
+            self.give_up()
             raise
         self.leave()
 
@@ -102,6 +113,11 @@ class Worker:
         finally:
             self._close()
 
+    def give_up(self) -> None:
+        """After a `round` that raised: nothing of the open transaction may be seen."""
+        self._abandon()
+        self._close()
+
     def _close(self) -> None:
         if self._source is not None:
             with contextlib.suppress(Retryable, TransactionAborted, Fenced):
@@ -114,7 +130,7 @@ class Worker:
         """Poll once, process what came, commit if it is due."""
         source = self._source
         assert source is not None  # noqa: S101 - `join` comes first
-        self.heartbeat = now = time.monotonic()
+        self.heartbeat = now = self._clock.monotonic()
         if self._sink is None:
             self._renew_sink()
         timeout = max(self._commit_at - now, 0.0) if self._open_work else IDLE_POLL_S
@@ -127,11 +143,14 @@ class Worker:
             self._tasks.note_passed()
         if self._sink is not None:
             self._begin_restored(source)
-        if self._open_work and self._commit_is_due(behind=len(messages) == limit):
-            self._commit_or_recover()
+        if self._open_work:
+            if self._commit_is_due(behind=len(messages) == limit):
+                self._commit_or_recover()
+        elif now >= self._confirm_at and self._sink is not None and self._tasks.active:
+            self._guarded(self._confirm)
 
     def _commit_is_due(self, *, behind: bool) -> bool:
-        late_s = time.monotonic() - self._commit_at
+        late_s = self._clock.monotonic() - self._commit_at
         grace_s = (BEHIND_FACTOR - 1) * self._settings.commit_interval_ms / 1000 if behind else 0.0
         return self._folded >= self._settings.commit_records or late_s >= grace_s
 
@@ -144,7 +163,7 @@ class Worker:
                 continue  # fetched before a rebalance took it away
             if not self._open_work:
                 self._sink.begin()
-                self._commit_at = time.monotonic() + self._settings.commit_interval_ms / 1000
+                self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
             batch = list(run)
             self._open_work[partition] = task
             refused = task.process(batch, self._outbox)
@@ -156,6 +175,8 @@ class Worker:
         starts = self._tasks.take_restored()
         if starts:
             source.resume(starts)
+            if self._confirm_every_s is not None:
+                self._confirm_at = 0.0  # at once, so that they can be asked about
 
     # Commit, and what follows when it fails
 
@@ -165,12 +186,34 @@ class Worker:
 
     def _commit(self) -> None:
         assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - work is open, so both are
-        began = time.monotonic()
+        began = self._clock.monotonic()
         commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
-        self._metrics.committed(self._folded, time.monotonic() - began)
+        self._metrics.committed(self._folded, self._clock.monotonic() - began)
+        self._note_confirmed(began)
         self._open_work = {}
         self._folded = 0
         self._fenced_in_a_row = 0
+
+    def _confirm(self) -> None:
+        """Commit where the tasks stand already, only for the check of the generation that comes with it.
+
+        Between two polls nothing else tells a worker that it still is a member: its client goes on believing so until
+        it hears otherwise, also after a pause in which another has taken over. The client's own question for the
+        group's members will not do: asked while no coordinator answers, it ends the process (librdkafka issue 5040).
+        """
+        assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - `_round` looked
+        began = self._clock.monotonic()
+        self._confirm_at = began + CONFIRM_PAUSE_S
+        self._sink.begin()
+        positions = {task.source: task.committed() for task in self._tasks.active.values()}
+        self._sink.send_offsets(positions, self._source.membership())
+        self._sink.commit()
+        self._note_confirmed(began)
+
+    def _note_confirmed(self, began: float) -> None:
+        self.confirmed_at = began
+        if self._confirm_every_s is not None:
+            self._confirm_at = began + self._confirm_every_s
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Do what may end the transaction, and take the way back that its error asks for."""
@@ -238,7 +281,7 @@ class Worker:
                 raise
             logger.warning("no producer yet", reason=str(error))
             return
-        self._outbox = self._identity.outbox(self._sink)
+        self._outbox = self._identity.outbox(self._sink, self._clock)
 
     def _abandon(self) -> None:
         """On the way out with an error: nothing of the open transaction may be seen."""
@@ -252,12 +295,14 @@ class Worker:
     # The group's word; on the thread that polls, from inside `poll` or `close`
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self._reach(CrashPoint.ASSIGNED)
         self._tasks.add(partitions)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._commit_or_recover()
         self._reach(CrashPoint.REVOKED)
         self._tasks.remove(partitions)
+        self._reach(CrashPoint.RELEASED)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Somebody else owns these by now. Dropped before any new credentials are fetched: the broker checks the
@@ -267,4 +312,5 @@ class Worker:
             logger.warning("partitions lost with open work", partitions=[each.partition for each in partitions])
             self._drop_work()
             self._abort()
+        self._reach(CrashPoint.LOST)
         self._tasks.remove(partitions)

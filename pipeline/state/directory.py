@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class StateDirectory:
     def __init__(self, path: Path, lock: DirectoryLock) -> None:
         """For `claim` alone."""
         self.path = path
+        self.ingested: Callable[[], None] = lambda: None
+        """For tests: what its stores call between an ingest and its position."""
         self._lock = lock
 
     @classmethod
@@ -62,7 +64,7 @@ class StateDirectory:
 
     def open(self, identity: StoreIdentity, tables: Sequence[str]) -> RocksStore:
         """The store of a partition, as `RocksStore.open` gives it."""
-        return RocksStore.open(self.partition(identity.partition), identity, tables)
+        return RocksStore.open(self.partition(identity.partition), identity, tables, self.ingested)
 
     def quarantine(self, partition: int, why: str) -> Path | None:
         """Move a store that cannot be trusted aside, with a file that says why; where to, or None if there was none.

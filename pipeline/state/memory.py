@@ -146,6 +146,10 @@ class MemoryStore:
         for table in tables:
             self._tables.setdefault(table, {})
 
+    def look(self) -> StoreView:
+        """What is in it, open or closed, for those who examine the disk of a worker that is gone."""
+        return MemoryView(self._tables, self._position)
+
     def _move(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position) -> None:
         self._check_open()
         targets = {table: self._tables[table] for table in rows}  # an unknown table changes nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,9 +44,17 @@ class RocksStore:
     has a column family a table, and one for the position and the mark of a restore.
     """
 
-    def __init__(self, directory: Path, identity: StoreIdentity, tables: Sequence[str], lock: DirectoryLock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        identity: StoreIdentity,
+        tables: Sequence[str],
+        lock: DirectoryLock,
+        ingested: Callable[[], None],
+    ) -> None:
         """For `open` alone."""
         self._directory = directory
+        self._ingested = ingested
         self._identity = identity
         self._lock = lock
         self._db, self._position, self._restoring, chain = _open_database(directory, tables, AccessType.read_write())
@@ -62,8 +70,14 @@ class RocksStore:
         self._closing = False
 
     @classmethod
-    def open(cls, directory: Path, identity: StoreIdentity, tables: Sequence[str]) -> RocksStore:
-        """The store of this directory, made when there is none.
+    def open(
+        cls,
+        directory: Path,
+        identity: StoreIdentity,
+        tables: Sequence[str],
+        ingested: Callable[[], None] = lambda: None,
+    ) -> RocksStore:
+        """The store of this directory, made when there is none. `ingested`: called between an ingest and its position.
 
         Raises StateLocked when another has it open, StateTooNew for the store of newer software (not
         touched), StateUnusable for one that is to be put in quarantine and rebuilt.
@@ -83,7 +97,7 @@ class RocksStore:
                 write_identity(directory, identity)
             for left_over in (_INGEST, _SCRATCH):
                 shutil.rmtree(directory / left_over, ignore_errors=True)
-            return cls(directory, identity, tables, lock)
+            return cls(directory, identity, tables, lock, ingested)
         except OSError as error:
             lock.release()
             raise from_os_error(error, directory) from error
@@ -156,6 +170,8 @@ class RocksStore:
         try:
             for table, changes in large.items():
                 ingest(self._tables[table], changes, self._directory / _INGEST)
+            if large:
+                self._ingested()
             self._write(batch, position)
         except PipelineError:
             raise

@@ -15,12 +15,13 @@ from confluent_kafka import Producer
 from pipeline.log.api import Committed, TopicPartition
 from pipeline.log.config import common
 from pipeline.log.reader import KafkaReader
+from pipeline.runtime.clock import MACHINE_CLOCK
 from pipeline.runtime.crash import CrashPoint, nowhere
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.progress_log import RestoreLog
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restore import Restoration
-from pipeline.runtime.restorer import Restorer
+from pipeline.runtime.restorer import POLL_RECORDS, Restorer
 from pipeline.runtime.task import AggregateTask
 from pipeline.state.api import StoreIdentity
 from pipeline.state.envelope import seal
@@ -183,8 +184,8 @@ class Restored:
         reader = KafkaReader(configuration)
         metadata = CommittedMetadata(source_id, {table: (ids[table], 0) for table in ids}, None, 0, 1)
         reader.commit({source: Committed(0, metadata.encode())})
-        self.restoration = Restoration(task, cluster.settings.prefix, nowhere)
-        self._restorer = Restorer(cluster.admin, reader, RestoreLog(), chunk_bytes)
+        self.restoration = Restoration(task, cluster.settings.prefix, nowhere, MACHINE_CLOCK)
+        self._restorer = Restorer(cluster.admin, reader, RestoreLog(), chunk_bytes, POLL_RECORDS, MACHINE_CLOCK)
         self._restorer.add([(task, self.restoration)])
         self.finished = False
 

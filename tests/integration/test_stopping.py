@@ -39,7 +39,7 @@ def test_a_stop_under_load_drains_within_five_seconds_and_leaves_nothing_to_rest
                     worker.signal(how)
                     assert worker.wait() == 0, worker.text()
                     took.append(time.monotonic() - began)
-                    assert worker.point in {CrashPoint.REVOKED, CrashPoint.APPLIED}, "it must have finished its commit"
+                    assert worker.point in {CrashPoint.RELEASED, CrashPoint.APPLIED}, "it must have finished its commit"
                     restored = worker.events("restored")
                     assert [row["records"] for row in restored] == [0] * len(restored), f"stop {number} left work"
                     workers[stage] = cluster.start(stage, stages[stage])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import pipeline.runtime.restorer
 from pipeline.errors import Fenced
 from pipeline.runtime.crash import CrashPoint
-from tests.simulation.world import STAGE, World
+from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
 
 DEVICES, ROUNDS = 20, 12
@@ -15,21 +14,16 @@ RECORDS = DEVICES * ROUNDS
 ENOUGH = 200
 """Steps in which everything is done several times over."""
 
-FATAL = [point for point in CrashPoint if point not in {CrashPoint.IDLE, CrashPoint.REVOKED}]
+REBALANCED = {CrashPoint.REVOKED, CrashPoint.RELEASED, CrashPoint.LOST}
+FATAL = [point for point in CrashPoint if point not in {CrashPoint.IDLE, CrashPoint.INGESTED} | REBALANCED]
+"""INGESTED needs a disk, and the others a rebalance: `test_crash_points.py` comes to all."""
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A restore takes several steps, and one that has to wait asks again at once: no time passes here."""
-    monkeypatch.setattr(pipeline.runtime.restorer, "RETRY_PAUSE_S", 0.0)
-    monkeypatch.setattr(pipeline.runtime.restorer, "POLL_RECORDS", 20)
-
-
-def feed(world: World, rounds: int = ROUNDS, first_round: int = 0) -> None:
+def feed(world: AggregateWorld, rounds: int = ROUNDS, first_round: int = 0) -> None:
     world.cluster.feed(STAGE.source, readings(DEVICES, rounds, first_round))
 
 
-def assert_folded_once(world: World, worker_id: str) -> None:
+def assert_folded_once(world: AggregateWorld, worker_id: str) -> None:
     """Store, changelogs and a fold with nothing in between are the same, byte for byte."""
     world.stop()
     assert sum(world.committed().values()) == RECORDS
@@ -40,9 +34,9 @@ def assert_folded_once(world: World, worker_id: str) -> None:
 
 
 def test_a_worker_commits_what_it_folds_and_its_store_follows() -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    worker = world.start("a0")
+    worker = world.aggregate("a0")
     world.run(ENOUGH)
     assert worker.reached.count(CrashPoint.COMMITTED) > 10
     assert_folded_once(world, "a0")
@@ -53,86 +47,85 @@ def test_a_worker_commits_what_it_folds_and_its_store_follows() -> None:
 @pytest.mark.parametrize("disk", ["kept", "lost"])
 @pytest.mark.parametrize("point", FATAL, ids=lambda point: point.name)
 def test_a_worker_killed_at_any_point_is_continued_by_its_next_life(point: CrashPoint, disk: str) -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world, rounds=ROUNDS // 2)
-    first = world.start("a0")
+    first = world.aggregate("a0")
     world.run(ENOUGH)
     feed(world, rounds=ROUNDS // 2, first_round=ROUNDS // 2)
-    if point >= CrashPoint.RESTORE_MARKED:
+    if point >= CrashPoint.ASSIGNED:
         first.kill()  # a new life has to restore: its disk is gone
-        world.disks.clear()
-        first = world.start("a0")
+        world.lose_disk(STAGE.name, "a0")
+        first = world.aggregate("a0")
     first.dies_at = point
     world.run(ENOUGH)
     assert not first.alive, "the crash has to happen"
     before = sum(world.committed().values())
     if disk == "lost":
-        world.disks.clear()
-    second = world.start("a0")
+        world.lose_disk(STAGE.name, "a0")
+    second = world.aggregate("a0")
     world.run(ENOUGH)
-    assert sum(world.committed().values()) > before or point is CrashPoint.APPLIED
+    assert sum(world.committed().values()) > before or point in {CrashPoint.STORE_APPLIED, CrashPoint.APPLIED}
     assert CrashPoint.RESTORED in second.reached
     assert_folded_once(world, "a0")
 
 
 def test_between_commit_and_apply_a_store_is_one_commit_behind_and_a_restore_closes_the_gap() -> None:
-    world = World(partitions=1)
+    world = AggregateWorld(partitions=1)
     feed(world)
-    world.start("a0", dies_at=CrashPoint.COMMITTED)
+    world.aggregate("a0", dies_at=CrashPoint.COMMITTED)
     world.run(ENOUGH)
     assert world.committed() == {0: 7}
-    assert world.store("a0", 0).position.source_next == 0
-    second = world.start("a0")
+    assert world.next_of_store("a0", 0) == 0
+    second = world.aggregate("a0")
     second.dies_at = CrashPoint.RESTORED
     world.run(ENOUGH)
     assert not second.alive
-    assert world.store("a0", 0).position.source_next == 7
-    world.start("a0")
+    assert world.next_of_store("a0", 0) == 7
+    world.aggregate("a0")
     world.run(ENOUGH)
     assert_folded_once(world, "a0")
 
 
 def test_another_worker_takes_over_when_session_and_transaction_of_the_dead_are_over() -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    dead = world.start("dead", dies_at=CrashPoint.OFFSETS_SENT)
+    dead = world.aggregate("dead", dies_at=CrashPoint.OFFSETS_SENT)
     world.run(ENOUGH)
     assert not dead.alive
-    heir = world.start("heir")
+    heir = world.aggregate("heir")
     world.run(ENOUGH)
-    assert heir.tasks.held == {}
-    world.cluster.advance(world.settings("any").session_timeout_ms)
+    assert heir.held == {}
+    world.cluster.advance(world.settings.session_timeout_ms)
     world.run(ENOUGH)
     assert_folded_once(world, "heir")
 
 
 def test_partitions_are_handed_to_a_worker_that_joins_and_come_back_when_it_leaves() -> None:
-    world = World(partitions=4)
-    first = world.start("first")
+    world = AggregateWorld(partitions=4)
+    first = world.aggregate("first")
     feed(world, rounds=ROUNDS // 2)
     world.run(ENOUGH)
-    second = world.start("second")
+    second = world.aggregate("second")
     feed(world, rounds=ROUNDS // 2, first_round=ROUNDS // 2)
     world.run(ENOUGH)
-    assert len(first.tasks.active) == len(second.tasks.active) == 2
-    assert set(first.tasks.active) | set(second.tasks.active) == set(range(4))
-    second.worker.leave()
-    second.alive = False
-    world.cluster.advance(world.settings("any").session_timeout_ms)
+    assert len(first.active) == len(second.active) == 2
+    assert set(first.active) | set(second.active) == set(range(4))
+    second.leave()
+    world.cluster.advance(world.settings.session_timeout_ms)
     world.run(ENOUGH)
-    assert set(first.tasks.active) == set(range(4))
+    assert set(first.active) == set(range(4))
     # Its open transaction has timed out meanwhile, so its last commit fails, and its next life does that work again.
     world.stop()
-    world.start("first")
+    world.aggregate("first")
     world.run(ENOUGH)
     assert_folded_once(world, "first")
 
 
 @pytest.mark.parametrize("happened", [True, False], ids=["it happened", "it did not"])
 def test_a_commit_without_an_answer_is_neither_lost_nor_done_twice(happened: bool) -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    worker = world.start("a0")
+    worker = world.aggregate("a0")
     for _ in range(3):
         world.run(5)
         world.cluster.lose_commit_answer("aggregate-a0", happened=happened)
@@ -142,32 +135,32 @@ def test_a_commit_without_an_answer_is_neither_lost_nor_done_twice(happened: boo
 
 
 def test_markers_that_come_late_hold_a_restore_up_and_nothing_is_missed() -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    dead = world.start("a0", dies_at=CrashPoint.COMMITTED)
+    dead = world.aggregate("a0", dies_at=CrashPoint.COMMITTED)
     world.cluster.hold_markers(*(table.changelog for table in STAGE.tables))
     world.run(ENOUGH)
     assert not dead.alive
-    world.cluster.advance(world.settings("any").session_timeout_ms)
-    heir = world.start("heir")
+    world.cluster.advance(world.settings.session_timeout_ms)
+    heir = world.aggregate("heir")
     world.run(ENOUGH)
-    assert heir.tasks.active.keys() != set(range(world.partitions)), "a restore waits"
+    assert heir.active.keys() != set(range(world.partitions)), "a restore waits"
     assert world.cluster.release_markers() > 0
     world.run(ENOUGH)
     assert_folded_once(world, "heir")
 
 
 def test_a_zombie_changes_nothing_that_anybody_sees() -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    zombie = world.start("zombie")
+    zombie = world.aggregate("zombie")
     world.run(6)
-    zombie.log.freeze()
-    heir = world.start("heir")
-    world.cluster.advance(world.settings("any").session_timeout_ms)
+    zombie.freeze()
+    heir = world.aggregate("heir")
+    world.cluster.advance(world.settings.session_timeout_ms)
     for _ in range(ENOUGH):
         heir.step()
-    zombie.log.thaw()
+    zombie.thaw()
     world.run(ENOUGH)
     assert zombie.alive
     assert zombie.reached.count(CrashPoint.COMMITTED) >= 1
@@ -179,11 +172,11 @@ def test_a_zombie_changes_nothing_that_anybody_sees() -> None:
 
 def test_the_same_steps_write_the_same_log() -> None:
     def everything() -> list[tuple[str, tuple[int, int]]]:
-        world = World()
+        world = AggregateWorld()
         feed(world)
-        world.start("a0", dies_at=CrashPoint.COMMITTED)
+        world.aggregate("a0", dies_at=CrashPoint.COMMITTED)
         world.run(ENOUGH)
-        world.start("a0")
+        world.aggregate("a0")
         world.run(ENOUGH)
         world.stop()
         topics = ["windows", *(table.changelog for table in STAGE.tables)]
@@ -193,14 +186,14 @@ def test_the_same_steps_write_the_same_log() -> None:
 
 
 def test_the_same_id_twice_ends_the_older_worker() -> None:
-    world = World()
+    world = AggregateWorld()
     feed(world)
-    older = world.start("a0")
+    older = world.aggregate("a0")
     world.run(6)
-    newer = world.start("a0")
+    newer = world.aggregate("a0", machine="another")
     newer.step()
     with pytest.raises(Fenced):
-        older.worker.round()
-    older.alive = False
+        older.round()
+    assert not older.alive
     world.run(ENOUGH)
-    assert_folded_once(world, "a0")
+    assert_folded_once(world, "another")

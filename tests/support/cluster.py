@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from operators.topology import AggregateStage, Stage
 from pipeline.client import Client
+from pipeline.client_id import parse_client_id
 from pipeline.log.admin import KafkaAdmin
 from pipeline.log.api import TopicPartition
 from pipeline.log.feed import Feed
@@ -167,6 +168,11 @@ class Cluster:
 
     def client(self) -> Client:
         return Client.connect(self.settings, self.topology, patience_s=PATIENCE_S)
+
+    def addresses(self, stage: str) -> dict[str, str]:
+        """By worker, where it serves HTTP, as the group knows."""
+        found = [parse_client_id(member.client_id) for member in self.admin.members(self.group(stage))]
+        return {worker.worker_id: worker.address for worker in found if worker is not None and worker.address}
 
     def active(self, stage: str) -> dict[int, int]:
         """By partition, the position of those that some worker serves."""

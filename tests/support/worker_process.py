@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ WRONG_CLOCK = "import time; now, now_ns = time.time, time.time_ns; time.time = l
 LOG_TAIL = 40
 """Lines of a worker's log that a failed test shows."""
 
-OPEN_WORK = frozenset({CrashPoint.FOLDED, CrashPoint.CHANGELOG_SENT, CrashPoint.OFFSETS_SENT, CrashPoint.COMMITTED})
+OPEN_WORK = frozenset(
+    {
+        CrashPoint.FOLDED,
+        CrashPoint.CHANGELOG_SENT,
+        CrashPoint.OFFSETS_SENT,
+        CrashPoint.COMMITTED,
+        CrashPoint.STORE_APPLIED,
+    }
+)
 """Where a crash finds something begun and not finished: a batch that is not committed, or not in the store."""
 
 
@@ -89,6 +97,36 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
         return self.point
+
+    def freeze(self, at: Collection[CrashPoint] = OPEN_WORK) -> CrashPoint:
+        """SIGSTOP at one of these points, until `thaw`; which of them it hit."""
+
+        def hit() -> bool:
+            assert self.alive, self.text()
+            if self.point not in at:
+                return False
+            self.signal(signal.SIGSTOP)
+            eventually(self._stopped, "it stands still", pause_s=0.001)
+            if self.point in at:
+                return True
+            self.thaw()
+            return False
+
+        eventually(hit, f"{self.log.name} stands still", pause_s=0.001)
+        return self.point
+
+    def _stopped(self) -> bool:
+        """Whether no thread of it runs any more."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+    def cpu_s(self) -> float:
+        """CPU time it has taken so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """SIGTERM; it must drain and say so by its exit code."""

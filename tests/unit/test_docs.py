@@ -163,10 +163,17 @@ def test_the_operator_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.Mon
     """Its tests too, and its topology loads as the guide says."""
     from pipeline.runtime.start import load_topology
 
-    module, its_tests = blocks("docs/write-your-own-operator.md", "python")
+    module, its_tests, _ = blocks("docs/write-your-own-operator.md", "python")
     (tmp_path / "rooms.py").write_text(module)
     (tmp_path / "rooms_test.py").write_text(f"from rooms import *\nfrom rooms import Record, Refusal\n{its_tests}")
     monkeypatch.syspath_prepend(str(tmp_path))
     topology = load_topology(Settings(topology="rooms:topology"))
     assert topology.topics == ("gates", "passages", "rooms-changelog", "alerts", "dead-letters")
     __import__("rooms_test")
+
+
+def test_the_driver_of_the_guide_works(pytester: pytest.Pytester) -> None:
+    module, _, its_driver = blocks("docs/write-your-own-operator.md", "python")
+    pytester.makepyfile(rooms=module, test_rooms=its_driver)
+    pytester.syspathinsert()
+    pytester.runpytest().assert_outcomes(passed=1)

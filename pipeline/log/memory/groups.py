@@ -160,6 +160,11 @@ class Group:
         for member in list(self.members.values()):
             member.client.take(self.generation, member.assigned)
 
+    @property
+    def settled(self) -> bool:
+        """No rebalance is under way, and no member has news that it has not heard yet."""
+        return not self._rebalancing and all(member.client.can_join for member in self.members.values())
+
     def next_end_ms(self) -> int | None:
         ends = (member.ends_ms for member in self.members.values())
         return min((each for each in ends if each is not None), default=None)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from pipeline.demo.feeding import Valve
+from pipeline.demo.paced import Valve
 from pipeline.telemetry.poison import Message
 from tests.support.waiting import eventually
 

@@ -11,10 +11,11 @@ import pytest
 from pipeline.errors import StateLost
 from pipeline.log.api import Committed, TopicPartition
 from pipeline.runtime import restorer as restorer_module
+from pipeline.runtime.clock import MACHINE_CLOCK
 from pipeline.runtime.crash import nowhere
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.restore import Restoration
-from pipeline.runtime.restorer import Restorer
+from pipeline.runtime.restorer import POLL_RECORDS, Restorer
 from pipeline.state.api import StoreIdentity
 from pipeline.state.envelope import seal
 from pipeline.state.memory import MemoryStore
@@ -92,12 +93,12 @@ class Silent:
 
 
 def restorer_of(cluster: Cluster, partitions: int) -> Restorer:
-    restorer = Restorer(cast(Any, cluster), cast(Any, cluster), Silent(), CHUNK_BYTES)
+    restorer = Restorer(cast(Any, cluster), cast(Any, cluster), Silent(), CHUNK_BYTES, POLL_RECORDS, MACHINE_CLOCK)
     wanted: list[tuple[Any, Restoration]] = []
     for partition in range(partitions):
         store = MemoryStore(StoreIdentity("test", "1", partition, dict.fromkeys(TABLES, "id"), "source"), TABLES)
         task = cast(Any, SimpleNamespace(source=TopicPartition("readings", partition), topic_id="source", store=store))
-        wanted.append((task, Restoration(task, "", nowhere)))
+        wanted.append((task, Restoration(task, "", nowhere, MACHINE_CLOCK)))
     restorer.add(wanted)
     return restorer
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.demo import checks
-from pipeline.demo.checks import Check
-from pipeline.demo.recount import DeviceCount, MetricCount, Recount
-from pipeline.demo.story import conclude
 from pipeline.errors import StatesDiffer
+from pipeline.rehearsal import checks
+from pipeline.rehearsal.checks import Check, conclude
+from pipeline.rehearsal.recount import DeviceCount, MetricCount, Recount
 
 RECOUNT = Recount(
     devices={
@@ -179,7 +178,7 @@ def test_a_kill_that_hit_nobody_at_work_proves_nothing() -> None:
     assert not checks.struck(0).passed
 
 
-def test_one_failed_check_fails_the_demonstration() -> None:
+def test_one_failed_check_fails_the_rehearsal() -> None:
     good = checks.equal("as it should be", 1, 1)
     conclude([good])
     with pytest.raises(StatesDiffer, match="1 of 2 checks failed: readings lost") as raised:

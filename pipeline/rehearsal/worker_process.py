@@ -1,4 +1,4 @@
-"""The demonstration's workers: real processes, each with a disk, a log and a crash trace of its own."""
+"""One worker: a real process, with a disk, a log and a crash trace of its own."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.broker.config import HOST
 from pipeline.broker.ports import free_port
 from pipeline.broker.process import SupervisedProcess
-from pipeline.demo.ground import Ground
-from pipeline.demo.telling import Telling
 from pipeline.errors import PipelineError
 from pipeline.runtime.crash import CrashPoint, CrashTrace
 from pipeline.settings import Settings
 
-IDS = {"transform": ("transform-0", "transform-1"), "aggregate": ("aggregate-0", "aggregate-1")}
-"""By stage."""
+TRANSFORM, AGGREGATE = "transform", "aggregate"
+"""The stages of the topology that ships."""
 LOG_TAIL = 12
 _STATELOG = (sys.executable, "-c", "from pipeline.cli.main import run; run()")
 _STALK_S = 0.3
@@ -34,16 +31,20 @@ _FREEZE_S = 0.01
 class WorkerProcess:
     """`statelog worker` under one id, over several lives; its disk stays from one to the next unless it is lost."""
 
-    def __init__(self, stage: str, worker_id: str, directory: Path, settings: Settings) -> None:
+    def __init__(self, stage: str, worker_id: str, directory: Path, settings: Settings, *, keeps_seat: bool) -> None:
+        """One that keeps its seat is the same member of its group at each start; another is somebody new."""
         self.id = worker_id
+        self.stage = stage
+        self.address: str | None = None
         self.disk = directory / worker_id
         self._log = directory / f"{worker_id}.log"
         self._trace = directory / f"{worker_id}.trace"
         self._directory = directory
-        flags = ["--id", worker_id, "--data-dir", str(self.disk)]
-        if stage == "aggregate":
+        flags = ["--data-dir", str(self.disk), *(["--id", worker_id] if keeps_seat else [])]
+        if stage == AGGREGATE:
             # The same at each start: Kafka keeps a static member's client.id, and the address in it, over a restart.
-            flags += ["--http", f"{HOST}:{free_port()}"]
+            self.address = f"{HOST}:{free_port()}"
+            flags += ["--http", self.address]
         self._command = [*_STATELOG, "worker", stage, *flags]
         self._environment = {**_environment(settings), "STATELOG_CRASH_TRACE": str(self._trace)}
         self._process: SupervisedProcess | None = None
@@ -66,11 +67,11 @@ class WorkerProcess:
             raise PipelineError(f"worker {self.id} ended by itself", hint="the end of its log says why",
                                 exit_code=self._process.wait())  # fmt: skip
 
-    def kill_in_open_work(self) -> int | None:
-        """Kill -9 it while it has readings folded and not committed; returns how many.
+    def freeze_in_open_work(self) -> int | None:
+        """SIGSTOP it while it has readings folded and not committed; returns how many.
 
-        Seen at work it is stopped, looked at again, and killed or let go on: then None, and try again. Stopped first,
-        for it would not stay where it was seen to be.
+        Seen at work it is stopped and looked at again, as it would not stay where it was seen to be. When it is not
+        where it was, it goes on: then None, and try again.
         """
         give_up = time.monotonic() + _STALK_S
         while not self._in_open_work():
@@ -80,10 +81,20 @@ class WorkerProcess:
         os.kill(self.pid, signal.SIGSTOP)
         time.sleep(_FREEZE_S)
         if not self._in_open_work():
-            os.kill(self.pid, signal.SIGCONT)
+            self.thaw()
+            return None
+        return CrashTrace.folded(self._trace)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill_in_open_work(self) -> int | None:
+        """Kill -9 it while it has readings folded and not committed, as `freeze_in_open_work`."""
+        if self.freeze_in_open_work() is None:
             return None
         os.kill(self.pid, signal.SIGKILL)
-        self._end()
+        self.end()
         return CrashTrace.folded(self._trace) if self._in_open_work() else 0
 
     def _in_open_work(self) -> bool:
@@ -97,10 +108,23 @@ class WorkerProcess:
         shutil.rmtree(self.disk)
         return len(sizes), sum(sizes)
 
-    def drain(self) -> int:
-        """SIGTERM; its exit code, once it has committed and closed."""
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
         os.kill(self.pid, signal.SIGTERM)
-        return self._end()
+
+    def has_ended(self) -> bool:
+        return not self._running().alive()
+
+    def drain(self) -> int:
+        """Its exit code, once it was asked to stop, has committed and closed."""
+        self.ask_to_stop()
+        return self.end()
+
+    def end(self) -> int:
+        """Wait until it has ended; its exit code."""
+        status = self._running().wait()
+        self.kill()
+        return status
 
     def kill(self) -> None:
         """End it, if it runs."""
@@ -110,10 +134,14 @@ class WorkerProcess:
 
     def restores(self) -> list[dict[str, Any]]:
         """The restores of its present life that had something to fold: partition, records, seconds, rate."""
+        return [line for line in self.said("restored") if line["records"]]
+
+    def said(self, *events: str) -> list[dict[str, Any]]:
+        """The lines of its log, in its present life, that tell of one of these events."""
         with self._log.open("rb") as log:
             log.seek(self._life_begins_at)
             lines = [json.loads(line) for line in log if line.startswith(b"{") and line.endswith(b"\n")]
-        return [line for line in lines if line.get("event") == "restored" and line["records"]]
+        return [line for line in lines if line.get("event") in events]
 
     def log_tail(self) -> list[str]:
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -123,57 +151,6 @@ class WorkerProcess:
         if self._process is None:
             raise PipelineError(f"worker {self.id} does not run")
         return self._process
-
-    def _end(self) -> int:
-        status = self._running().wait()
-        self.kill()
-        return status
-
-
-class Workers:
-    """All of them, by id."""
-
-    def __init__(self, ground: Ground) -> None:
-        self.by_id = {
-            worker_id: WorkerProcess(stage, worker_id, ground.directory, ground.settings)
-            for stage, ids in IDS.items()
-            for worker_id in ids
-        }
-
-    def start(self) -> None:
-        for worker in self.by_id.values():
-            worker.start()
-
-    @property
-    def aggregates(self) -> list[WorkerProcess]:
-        return [self.by_id[each] for each in IDS["aggregate"]]
-
-    def require_alive(self) -> None:
-        for worker in self.by_id.values():
-            worker.require_alive()
-
-    def drain(self) -> list[int]:
-        """Their exit codes."""
-        return [worker.drain() for worker in self.by_id.values()]
-
-    def kill(self) -> None:
-        for worker in self.by_id.values():
-            worker.kill()
-
-
-@contextmanager
-def workers_on(ground: Ground, telling: Telling) -> Iterator[Workers]:
-    """Workers that end with the block, however it ends; when that is by an error, their logs' ends are told."""
-    workers = Workers(ground)
-    try:
-        workers.start()
-        yield workers
-    except Exception:
-        for worker in workers.by_id.values():
-            telling.log_tail(worker.id, worker.log_tail())
-        raise
-    finally:
-        workers.kill()
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:

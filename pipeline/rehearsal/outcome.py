@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.demo.ground import Ground
-from pipeline.demo.recount import Sent
 from pipeline.log.api import Message
 from pipeline.log.kafka import connect
+from pipeline.rehearsal.ground import Ground
+from pipeline.rehearsal.recount import Sent
 from pipeline.verify.reading import read
 
 

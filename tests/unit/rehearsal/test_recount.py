@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.demo.recount import Sent, recount
+from pipeline.rehearsal.recount import Sent, recount
 from pipeline.telemetry.generator import Plan, Telemetry
 from pipeline.telemetry.poison import Message
 from pipeline.telemetry.tally import BROKEN, Tally

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from pipeline.demo.checks import Check
+from pipeline.rehearsal.checks import Check
 
 Row = Mapping[str, Any]
 

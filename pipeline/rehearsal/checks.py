@@ -1,12 +1,13 @@
-"""What a demonstration proves: each check holds what came out against what must have."""
+"""What a rehearsal proves: each check holds what came out against what must have."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.demo.recount import Recount
+from pipeline.errors import StatesDiffer
+from pipeline.rehearsal.recount import Recount
 
 SUM_TOLERANCE = 1e-9
 """Relative: the recount adds in another order and converts units by other formulas."""
@@ -101,6 +102,16 @@ def rebuilt(before: Verdicts, after: Verdicts, partitions: Iterable[int]) -> lis
 def struck(folded: int) -> Check:
     """That the kill hit a worker that had folded so many readings and not yet committed them."""
     return Check("readings folded and not committed at kill -9", "> 0", folded, passed=folded > 0)
+
+
+def conclude(proof: Sequence[Check]) -> None:
+    """Raises StatesDiffer unless every check has passed."""
+    failed = [check for check in proof if not check.passed]
+    if failed:
+        raise StatesDiffer(
+            f"{len(failed)} of {len(proof)} checks failed: " + "; ".join(check.what.strip() for check in failed),
+            hint="; ".join(check.why for check in failed if check.why) or "the figures are in the table above",
+        )
 
 
 def _agreeing(verdicts: Verdicts) -> int:

@@ -1,4 +1,4 @@
-"""The demonstration's story on a terminal, as plain lines elsewhere, or as JSON lines."""
+"""What the demo and the drills tell: on a terminal, as plain lines elsewhere, or as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from pipeline.demo.checks import Check
-    from pipeline.demo.telling import Row
+    from pipeline.rehearsal.checks import Check
+    from pipeline.rehearsal.telling import Row
 
 INDENT = 13
 PLAIN_WIDTH = 120
@@ -27,7 +27,7 @@ LINE_EVERY_S = 10.0
 
 
 class Story:
-    """`pipeline.demo.telling.Telling` for people, on stdout."""
+    """`pipeline.rehearsal.telling.Telling` for people, on stdout."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -55,7 +55,7 @@ class Story:
     def table(self, name: str, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        table = Table(box=None, pad_edge=False, header_style="dim", show_header=name != "rates")
+        table = Table(box=None, pad_edge=False, header_style="dim", show_header=name != "figures")
         for column in rows[0]:
             numbers = isinstance(rows[0][column], int | float)
             table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
@@ -138,7 +138,7 @@ class Story:
 
 
 class Lines:
-    """`pipeline.demo.telling.Telling` for programs: JSON lines on stdout."""
+    """`pipeline.rehearsal.telling.Telling` for programs: JSON lines on stdout."""
 
     def __init__(self) -> None:
         self._steps = 0

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pipeline.cli.demo_telling import Lines, Story
-from pipeline.demo.checks import equal, none
+from pipeline.cli.telling import Lines, Story
+from pipeline.rehearsal.checks import equal, none
 
 CHECKS = [equal("readings folded", 196_249, 196_249), none("  readings lost", [(0, 17)])]
 
@@ -36,7 +36,7 @@ def test_bars_are_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkey
     story = Story()
     story.bar("sent", 5, 10, "        5")
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr("pipeline.cli.demo_telling.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("pipeline.cli.telling.LINE_EVERY_S", 0.0)
     story.bar("folded", 3, 10, "        2 behind")
     assert capsys.readouterr().out == "             … sent 5, folded 2 behind\n"
 

@@ -1,0 +1,96 @@
+"""A transactional id that somebody else takes, under a worker that uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from pipeline.errors import Fenced, TransactionAborted
+from pipeline.log.kafka import KafkaLog
+from pipeline.settings import Settings
+from tests.support.brokers import Kafka
+from tests.support.cluster import Cluster
+from tests.support.exactness import assert_exactly_once
+from tests.support.load import TelemetryLoad
+from tests.support.prefixes import assert_stores_are_prefixes
+from tests.support.scale import Scale
+from tests.support.waiting import eventually
+from tests.support.worker_process import OPEN_WORK, WorkerProcess
+
+
+def steal(cluster: Cluster, transactional_id: str) -> None:
+    """What a second process under the same id does first: end the other's transaction and fence it."""
+    thief = Producer(
+        {"bootstrap.servers": cluster.settings.bootstrap_servers, "transactional.id": transactional_id,
+         "transaction.timeout.ms": 2_500}
+    )  # fmt: skip
+    thief.init_transactions(30)
+
+
+@pytest.mark.timeout(900)
+def test_a_worker_whose_transactional_id_is_taken_loses_and_doubles_nothing(
+    kafka: Kafka, prefix: str, tmp_path: Path, scale: Scale, figure: Callable[[str], None]
+) -> None:
+    thefts = scale(2, full=20)
+    hits = 0
+    with Cluster(
+        kafka.bootstrap_servers, prefix, tmp_path, session_timeout_ms=3_000, transaction_timeout_ms=2_500
+    ) as cluster:
+        victims = [cluster.start("transform", "t0"), cluster.start("aggregate", "a0")]
+        with TelemetryLoad(cluster, rate=600, devices=60) as load:
+            for number in range(thefts):
+                for victim, transactional_id in zip(victims, ("transform-t0", "aggregate-a0"), strict=True):
+                    eventually(lambda victim=victim: victim.point in OPEN_WORK, "it works", pause_s=0.001)  # type: ignore[misc]
+                    steal(cluster, prefix + transactional_id)
+                    eventually(
+                        lambda victim=victim, lost=number + 1: len(_losses(victim)) >= lost,  # type: ignore[misc]
+                        "it notices",
+                    )
+                    before = len(load.sent)
+                    eventually(lambda before=before: len(load.sent) > before + 300, "the load goes on")  # type: ignore[misc]
+                hits += 2
+        cluster.drain()
+        assert_exactly_once(cluster, load.accepted)
+        assert all(victim.alive for victim in victims), "a theft that ends is no reason to leave"
+        cluster.stop()
+        assert assert_stores_are_prefixes(cluster, cluster.topology.aggregates[0]) == cluster.partitions
+    figure(f"{hits} ids taken under load, {len(load.sent)} messages: 0 lost, 0 doubled")
+
+
+def _losses(victim: WorkerProcess) -> list[object]:
+    return [*victim.events("producer lost")]
+
+
+@pytest.mark.parametrize("heard_at", ["send", "flush", "commit"])
+def test_a_sink_that_is_fenced_says_so_and_can_be_closed(kafka: Kafka, prefix: str, heard_at: str) -> None:
+    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, prefix=prefix)
+    log = KafkaLog(settings)
+    admin = log.admin()
+    topic = f"{prefix}out"
+    admin.create_topics({topic: {}}, 1, 1)
+    first = log.sink(f"{prefix}one")
+    first.begin()
+    first.send(topic, b"key", b"value", 0)
+    first.flush()
+    second = log.sink(f"{prefix}one")
+    if heard_at == "flush":
+        first.send(topic, b"key", b"value", 0)
+
+    def send_until_refused() -> None:
+        # The client says nothing before the broker has refused what was sent earlier.
+        while True:
+            first.send(topic, b"key", b"value", 0)
+            time.sleep(0.01)
+
+    with pytest.raises((Fenced, TransactionAborted)):
+        {"send": send_until_refused, "flush": first.flush, "commit": first.commit}[heard_at]()
+    with contextlib.suppress(Fenced):
+        first.abort()
+    first.close()
+    second.close()
+    admin.close()
