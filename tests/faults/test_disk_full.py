@@ -129,7 +129,9 @@ except PipelineError as error:
 """
 
 
-def test_a_limit_of_file_sizes_is_a_mistake_of_the_settings_and_no_damage(tmp_path: Path) -> None:
+def test_a_limit_of_file_sizes_is_a_mistake_of_the_settings_and_no_damage(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, tmp_path / "store"], capture_output=True, text=True, check=True, timeout=120
     )
@@ -140,6 +142,7 @@ def test_a_limit_of_file_sizes_is_a_mistake_of_the_settings_and_no_damage(tmp_pa
     assert store.position.source_next in (int(reached), int(reached) + 1)
     assert store.get("t", b"last") == b"%d" % store.position.source_next
     store.close()
+    figure(f"misconfigured after commit {reached}, which the store still has")
 
 
 def test_a_worker_whose_disk_is_full_stops_and_goes_on_to_the_oracles_state(

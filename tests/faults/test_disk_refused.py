@@ -87,7 +87,9 @@ except PipelineError as error:
 
 
 @pytest.mark.parametrize("what", ["the directory", "its files"])
-def test_what_another_user_owns_is_a_mistake_of_the_settings_and_no_damage(what: str) -> None:
+def test_what_another_user_owns_is_a_mistake_of_the_settings_and_no_damage(
+    what: str, figure: Callable[[str], None]
+) -> None:
     """Root, whom permissions do not bind, has a process of nobody do it."""
     root = os.geteuid() == 0
     with tempfile.TemporaryDirectory() as temporary:
@@ -116,6 +118,7 @@ def test_what_another_user_owns_is_a_mistake_of_the_settings_and_no_damage(what:
         store = RocksStore.open(directory, IDENTITY, TABLES)
         assert check(store) == 5
         store.close()
+        figure(f"{what}: misconfigured, and whole once permitted")
 
 
 def test_a_worker_that_runs_out_of_open_files_names_the_limit(cluster: Cluster, figure: Callable[[str], None]) -> None:

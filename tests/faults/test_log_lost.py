@@ -89,7 +89,7 @@ def test_a_truncated_changelog_is_never_taken_for_an_empty_one(
 
 
 def test_a_store_that_its_truncated_changelog_has_passed_is_not_gone_on_from(
-    cluster: Cluster, administrator: Administrator
+    cluster: Cluster, administrator: Administrator, figure: Callable[[str], None]
 ) -> None:
     cluster.send("readings", readings(30, 5, first_round=10))
     behind = cluster.disk("aggregate", UNNAMED)
@@ -102,6 +102,7 @@ def test_a_store_that_its_truncated_changelog_has_passed_is_not_gone_on_from(
     assert len(worker.events("store put in quarantine, rebuilding")) >= 1
     assert "no longer reaches back to the store" in worker.text()
     rebuild(cluster)
+    figure("a store behind what was deleted: quarantine, state lost, rebuilt to the oracle's state")
 
 
 @pytest.mark.parametrize("disk", ["kept", "lost"])
@@ -167,7 +168,7 @@ def test_readings_deleted_before_they_were_folded_stop_the_worker(
 
 
 def test_telemetry_deleted_before_it_was_read_stops_the_transform_worker(
-    kafka: Kafka, prefix: str, tmp_path: Path, administrator: Administrator
+    kafka: Kafka, prefix: str, tmp_path: Path, administrator: Administrator, figure: Callable[[str], None]
 ) -> None:
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS) as cluster:
         worker = cluster.start("transform", None)
@@ -180,6 +181,7 @@ def test_telemetry_deleted_before_it_was_read_stops_the_transform_worker(
         administrator.delete_head(ends(cluster, "telemetry"))
         worker = assert_state_lost(cluster, "transform")
         assert "out of the source's retention" in worker.text()
+        figure("telemetry deleted unread: state lost")
 
 
 def test_topics_that_cannot_work_together_end_a_worker_before_its_first_poll(

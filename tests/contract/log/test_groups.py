@@ -82,8 +82,24 @@ def test_a_member_that_should_read_outside_the_log_has_lost_state(ground: Ground
     member = ground.member(topic, group)
     ground.share(member, partitions=1)
     member.source.resume({partition: 50})
-    with pytest.raises(StateLost):
+    with pytest.raises(StateLost, match="no longer holds what comes next"):
         ground.until(lambda: False, "it is refused", member)
+
+
+def test_a_member_waits_unharmed_where_the_head_of_the_log_is_gone(ground: Ground) -> None:
+    """Retention takes heads all the time, and a member that was given a partition has no place in it yet."""
+    topic, group = ground.topic(partitions=PARTITIONS), ground.group()
+    for partition in every(topic):
+        ground.commit(partition, {b"a": b"1", b"b": b"2"}, {b"c": b"3"})
+        ground.truncate_before(partition, 3)
+    for _ in range(3):
+        member = ground.member(topic, group)
+        ground.share(member, partitions=PARTITIONS)
+        ground.quietly(member)
+        assert member.records == []
+        member.source.resume(dict.fromkeys(every(topic), 3))
+        ground.until(lambda member=member: len(member.records) == PARTITIONS, "what is left is read", member)  # type: ignore[misc]
+        member.source.close()
 
 
 def test_partitions_move_in_two_steps_and_are_never_held_twice(ground: Ground) -> None:
