@@ -54,8 +54,8 @@ _NO_LEADER = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
-        # "No leaders found": what the client says while it comes back to a cluster that was away. A topic that
-        # is not there is another error.
+        # "No leaders found": what the client says of partitions that are not there, and of all of them while it comes
+        # back to a cluster that was away.
         KafkaError._NOENT,
     }
 )
@@ -244,6 +244,14 @@ class KafkaAdmin:
             for name in names
         )
 
+    def _exist(self, partitions: Sequence[TopicPartition]) -> bool:
+        """Whether the cluster knows all of these; Retryable while it does not answer."""
+        found = self._describe(sorted({partition.topic for partition in partitions}))
+        return all(
+            partition.topic in found and partition.partition < len(found[partition.topic].partitions)
+            for partition in partitions
+        )
+
     def _offsets(
         self,
         partitions: Sequence[TopicPartition],
@@ -260,9 +268,15 @@ class KafkaAdmin:
                 isolation_level=isolation,
                 request_timeout=self._timeout_s,
             )
-            return {
-                TopicPartition(row.topic, row.partition): self._wait(future).offset for row, future in futures.items()
-            }
+            try:
+                return {
+                    TopicPartition(row.topic, row.partition): self._wait(future).offset
+                    for row, future in futures.items()
+                }
+            except KafkaException as error:
+                if _code(error) == KafkaError._NOENT and not self._exist(partitions):
+                    raise self._explained(error, f"list offsets of {names}") from error
+                raise
 
         names = ", ".join(sorted({partition.topic for partition in partitions}))
         offsets: dict[TopicPartition, int] = self._patiently(ask, f"list offsets of {names}", _NO_LEADER | passing)

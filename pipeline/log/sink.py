@@ -55,7 +55,7 @@ class KafkaSink:
             except BufferError:
                 self._producer.poll(FULL_QUEUE_PAUSE_S)
             except KafkaException as error:
-                raise _unsent(error) from error
+                raise self._unsent(error) from error
             else:
                 return
 
@@ -68,7 +68,7 @@ class KafkaSink:
             except BufferError:
                 self._producer.poll(FULL_QUEUE_PAUSE_S)
             except KafkaException as error:
-                raise _unsent(error) from error
+                raise self._unsent(error) from error
             else:
                 return
 
@@ -93,9 +93,17 @@ class KafkaSink:
                 except BufferError:
                     self._producer.poll(FULL_QUEUE_PAUSE_S)
                 except KafkaException as error:
-                    raise _unsent(error) from error
+                    raise self._unsent(error) from error
                 else:
                     break
+
+    def _unsent(self, error: KafkaException) -> PipelineError:
+        """Why a record was not taken. The client takes none once it has heard that the transaction failed, and says no
+        more than that; what became of the producer itself the abort will tell.
+        """
+        if self._open and error.args[0].code() == KafkaError._STATE:
+            return TransactionAborted("the transaction failed while it was filled")
+        return translate(error)
 
     def _report(self, on_delivery: Callable[[Delivery], None]) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, message: Message) -> None:
@@ -154,12 +162,3 @@ class KafkaSink:
         with contextlib.suppress(KafkaException, SystemError):
             self._producer.purge()
             self._producer.flush(0)
-
-
-def _unsent(error: KafkaException) -> PipelineError:
-    """Why a record was not taken. The client takes none once it has heard that the transaction failed, and says no more
-    than that; what became of the producer itself the abort will tell.
-    """
-    if error.args[0].code() == KafkaError._STATE:
-        return TransactionAborted("the transaction failed while it was filled")
-    return translate(error)

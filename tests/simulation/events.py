@@ -198,7 +198,15 @@ def steal_the_id(run: Simulation) -> None:
 
 
 def night(run: Simulation) -> None:
-    """All are down for days; deletions expire meanwhile."""
+    """One worker dies, others delete what its disk still has; then all are down until the log forgets the deletions."""
+    first = _any(run, run.running("aggregate"))
+    if first is not None:
+        run.kill(first)
+    run.world.cluster.advance(3_100)  # its seat is free
+    for _ in range(3):
+        run.input.forget()
+    for _ in range(8):
+        work(run)
     for process in [each for each in run.world.processes if each.alive]:
         run.kill(process)
     run.release_markers()

@@ -94,6 +94,8 @@ class Membership:
             if kind is not News.ASSIGNED:
                 self.owned = tuple(each for each in self.owned if each not in partitions)
         self._serving = False
+        if self._dead:
+            return  # another took its seat meanwhile: it has nothing more to say to the group
         if self._out:
             self._join()
         elif self._gives_back:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Fenced, PipelineError
+from pipeline.errors import Fenced, PipelineError, StateLost
 from pipeline.log.api import Listener, Membership, TopicPartition
 from pipeline.log.memory.fetching import Fetcher, OutOfRange
 from pipeline.log.memory.membership import Membership as GroupMembership
@@ -42,7 +42,9 @@ class MemorySource:
         try:
             return self._fetcher.poll(limit)
         except OutOfRange as error:
-            raise PipelineError(f"fetch failed: {error}", code="_AUTO_OFFSET_RESET") from error
+            raise StateLost("the source no longer holds what comes next: records were deleted unread",
+                            hint="`statelog rebuild --from-source` folds what is left; `statelog reset` starts empty",
+                            **error.data) from error  # fmt: skip
 
     def _tell(self, news: News, partitions: Sequence[TopicPartition]) -> None:
         if news is News.ASSIGNED:
