@@ -28,6 +28,7 @@ from pipeline.log.api import TopicPartition
 from pipeline.partitioning import partition_of
 from pipeline.settings import Settings
 from tests.support.brokers import Kafka
+from tests.support.reaper import ends_with_us
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.web import http
 
@@ -62,6 +63,7 @@ class Pipeline:
             self.workers[worker_id] = subprocess.Popen(
                 line, env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
+        ends_with_us(self.workers[worker_id])
 
     def kill(self, worker_id: str, how: signal.Signals = signal.SIGKILL) -> int:
         worker = self.workers.pop(worker_id)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.reaper import ends_with_us
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,7 @@ class CommandRun:
                 stderr=output,
                 start_new_session=True,
             )
+        ends_with_us(self.process)
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from pipeline.faust_host.exits import RESTARTABLE
 from pipeline.faust_host.settings import Stages, app_id
 from pipeline.log.kafka import connect
 from tests.support.cluster import Cluster
+from tests.support.reaper import ends_with_us
 from tests.support.waiting import eventually
 from tests.support.worker_process import LOG_TAIL, ROOT
 
@@ -67,6 +68,7 @@ class FaustWorker:
                 stdout=file,
                 stderr=file,
             )  # fmt: skip
+        ends_with_us(self._process)
 
     @property
     def exit_code(self) -> int | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.crash import CrashPoint, CrashTrace
+from tests.support.reaper import ends_with_us
 from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,7 @@ class WorkerProcess:
                 stderr=file,
                 start_new_session=True,
             )
+        ends_with_us(self._process)
 
     @property
     def pid(self) -> int:
