@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from pipeline.state.api import Store, Stores, StoreView
 from pipeline.state.directory import StateDirectory
 from pipeline.state.memory import MemoryStores
 from pipeline.state.rocks import RocksStore, open_checkpoint
+
+COPY_PAUSE_S = 0.001
 
 Ingested = Callable[[], None]
 
@@ -89,7 +92,7 @@ class RocksDisk:
             assert isinstance(store, RocksStore)  # noqa: S101 - there are no others on this disk
             directory = store.directory
             aside = directory.with_name(f"{directory.name}~crashed")
-            shutil.copytree(directory, aside)
+            _copy(directory, aside)
             with suppress(PipelineError):
                 store.close()
             shutil.rmtree(directory)
@@ -119,3 +122,27 @@ class RocksDisk:
 
     def lose(self) -> None:
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _copy(directory: Path, aside: Path) -> None:
+    """As of one moment: once more, for as long as the database's own threads change files meanwhile."""
+    while True:
+        before = _files(directory)
+        try:
+            shutil.copytree(directory, aside)
+        except (shutil.Error, OSError):
+            pass
+        else:
+            if _files(directory) == before:
+                return
+        shutil.rmtree(aside, ignore_errors=True)
+        time.sleep(COPY_PAUSE_S)
+
+
+def _files(directory: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found[str(path)] = status.st_size, status.st_mtime_ns
+    return found

@@ -22,6 +22,8 @@ from tests.simulation.schedule import Outcome, simulate
 
 PROCESSES = 2
 SEEDS_A_TASK = 20
+SEEDS_A_LINE = 500
+"""Where there is no terminal to draw a bar on."""
 
 console = Console(stderr=True)
 
@@ -66,6 +68,8 @@ def _many(start: int, seeds: int, figures: Path | None) -> int:
                 counts += result.counts
                 on_disk += result.rocks
             progress.update(task, completed=done, failed=f"{len(failed)} failed" if failed else "")
+            if not console.is_terminal and done % SEEDS_A_LINE == 0:
+                console.print(f"{done} of {seeds} seeds, {len(failed)} failed")
     missing = never(counts, seeds)
     summary = {
         "start": start, "seeds": seeds, "failed": sorted(each.seed for each in failed), "on_rocksdb": on_disk,

@@ -160,6 +160,18 @@ def lose_answer(run: Simulation) -> None:
             run.count("unknown commit that happened" if happened else "rollback after unknown commit")
 
 
+def compact_during_a_restore(run: Simulation) -> None:
+    """A worker folds the changelogs from their start while the cleaner passes over what it has still to read."""
+    process = _any(run, run.running("aggregate"))
+    if process is not None:
+        run.world.cluster.advance(2_100)
+        process = _restarted(run, process, disk_lost=True)
+    for _ in range(run.chance.randint(2, 6)):
+        if process is not None:
+            run.act(process, process.step)
+    compact(run)
+
+
 def compact(run: Simulation) -> None:
     run.history.look()
     restoring = any(set(each.held) - set(each.active) for each in run.running())
@@ -231,7 +243,8 @@ EVENTS: Final = {
         (50, work), (16, message), (8, tick), (2, transaction_times_out), (0.7, standstill), (2, begin_input),
         (3, end_input), (1.5, forget), (2, kill), (4, crash_at_work), (4, crash_at_a_restore), (9, restart),
         (1, freeze), (1.5, freeze_for_long), (3, thaw), (1.5, join), (1.5, leave), (1.5, hold_markers),
-        (3, release_markers), (2, lose_answer), (2, compact), (1.5, lose_disk), (0.5, steal_the_id), (0.3, night),
+        (3, release_markers), (2, lose_answer), (2, compact), (1.5, compact_during_a_restore),
+        (1.5, lose_disk), (0.5, steal_the_id), (0.3, night),
         (1.5, examine),
     )
 }  # fmt: skip

@@ -34,7 +34,7 @@ SESSION_MS, TRANSACTION_MS, POLL_INTERVAL_MS = 3_000, 2_500, 5_000
 COMPACTION_LAG_MS = 2_000
 ROCKS_ONE_IN = 40
 """Of the seeds, the share that runs on a real disk."""
-INGEST_FROM_ROWS = 3
+INGEST_FROM_ROWS = 1
 DRAIN_PASSES = 4_000
 DRAIN_TURN = 40
 """Passes after which time moves, so that whatever the dead left open runs out."""

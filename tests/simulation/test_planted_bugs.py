@@ -21,7 +21,7 @@ from pipeline.state.api import Position
 from pipeline.state.memory import MemoryStore
 from tests.simulation.schedule import simulate
 
-SEEDS = range(1, 60)
+SEEDS = range(1, 300)
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
