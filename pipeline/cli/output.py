@@ -140,7 +140,9 @@ def _console(stream: TextIO) -> Console:
     """Looked up anew each time, as the streams may be replaced."""
     from rich.console import Console
 
-    return Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL)
+    # No emoji: a `:name:` in what is said is text, and their table, loaded at the first of them, is a file that a
+    # process without descriptors could not open to say so.
+    return Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, emoji=False)
 
 
 def _table(*, header: bool) -> Any:

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], SmallDisk]]:
+def small_disk() -> Iterator[Callable[[int], SmallDisk]]:
     disks: list[SmallDisk] = []
 
     def make(megabytes: int) -> SmallDisk:
-        disks.append(SmallDisk(tmp_path / f"disk-{len(disks)}", megabytes))
+        disks.append(SmallDisk(megabytes))
         return disks[-1]
 
     yield make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,16 @@ import pytest
 class SmallDisk:
     """A tmpfs, which skips the test where this user may not mount one."""
 
-    def __init__(self, at: Path, megabytes: int) -> None:
-        self.path = at
-        at.mkdir()
+    def __init__(self, megabytes: int) -> None:
+        # Not among pytest's own, which a later run deletes: a test that was killed leaves its disk mounted.
+        self.path = Path(tempfile.mkdtemp(prefix="statelog-disk-"))
         self._mount(f"size={megabytes}m")
 
     def _mount(self, options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)]
         done = subprocess.run(command, check=False, capture_output=True)
         if done.returncode:
+            self.close()
             pytest.skip(f"this user may not mount a file system: {done.stderr.decode().strip()}")
 
     def resize(self, megabytes: int) -> None:
@@ -46,3 +48,4 @@ class SmallDisk:
     def close(self) -> None:
         if self.path.is_mount():
             subprocess.run(["umount", "--lazy", self.path], check=True)
+        self.path.rmdir()
