@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+GROW_HINT = (
+    "a count never changes: give a new pipeline its own --prefix and count, replay telemetry into it, "
+    "compare what `statelog scan` gives, switch the readers over"
+)
+
 _MASK = 0xFFFFFFFF
 _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from operators.topology import DEAD_LETTERS, Topology
 from pipeline.errors import Misconfigured
 from pipeline.log.api import Admin, TopicInfo
+from pipeline.partitioning import GROW_HINT
 
 DEFAULT_PARTITIONS = 8
 DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000
 MOST_REPLICAS = 3
-GROW_HINT = (
-    "a count never changes: give a new pipeline its own --prefix and count, replay telemetry into it, "
-    "compare what `statelog scan` gives, switch the readers over"
-)
 
 _HOUR_MS = 3_600_000
 _MAX_MESSAGE_BYTES = "1048588"

@@ -12,9 +12,11 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, TransactionAborted
 from pipeline.log.api import Committed, Delivery, Headers, Membership, TopicPartition
+from pipeline.log.bounded import BoundedCalls, CallHangs
 from pipeline.log.errors import translate
 
 CALL_TIMEOUT_S = 5.0
+HANGS_AFTER_S = 2 * CALL_TIMEOUT_S
 FULL_QUEUE_PAUSE_S = 0.01
 
 
@@ -26,6 +28,7 @@ class KafkaSink:
         self._patience_s = patience_s
         self._failure: PipelineError | None = None
         self._open = False
+        self._bounded = BoundedCalls()
         self._producer = Producer(dict(configuration))
         self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
 
@@ -138,7 +141,16 @@ class KafkaSink:
             KafkaTopicPartition(each.topic, each.partition, committed.next_offset, committed.metadata)
             for each, committed in positions.items()
         ]
-        self._repeat(lambda: self._producer.send_offsets_to_transaction(offsets, membership.token, CALL_TIMEOUT_S))
+
+        def send() -> None:
+            self._producer.send_offsets_to_transaction(offsets, membership.token, CALL_TIMEOUT_S)
+
+        # Of all calls this one may hang for ever while, and even after, the group's coordinator was out of reach:
+        # librdkafka issue 5456. Its producer is then lost; the next one of this id ends the transaction.
+        try:
+            self._repeat(lambda: self._bounded(send, HANGS_AFTER_S))
+        except CallHangs:
+            raise OutcomeUnknown("the client does not come back from sending offsets", seconds=HANGS_AFTER_S) from None
 
     def commit(self) -> None:
         try:
@@ -158,6 +170,7 @@ class KafkaSink:
 
     def close(self) -> None:
         """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
+        self._bounded.close()
         # Of a producer that failed for good both would raise that once more, the second at times as a SystemError.
         with contextlib.suppress(KafkaException, SystemError):
             self._producer.purge()

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured, StateLost
 from pipeline.log.api import Admin, TopicPartition
+from pipeline.partitioning import GROW_HINT
 from pipeline.runtime.identity import group_of
 from pipeline.runtime.metadata import CommittedMetadata
-from pipeline.topics import GROW_HINT
 
 
 class Topics(NamedTuple):

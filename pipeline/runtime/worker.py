@@ -257,7 +257,7 @@ class Worker:
         Its own transaction time-out looks the same as somebody else's taking its id. So: a new producer, and then the
         group says what is still owned, and the restore what was committed.
         """
-        self._fenced_in_a_row += 1
+        self._fenced_in_a_row += isinstance(error, Fenced)  # an outcome unknown is no sign of another with this id
         logger.warning("producer lost", reason=str(error), times=self._fenced_in_a_row)
         self._metrics.aborted()
         if self._fenced_in_a_row > FENCED_LIMIT:

@@ -31,6 +31,7 @@ _SCRATCH = "scratch"
 _METADATA = "metadata"
 _POSITION = b"position"
 _RESTORING = b"restoring"
+MID_RESTORE = "a store in mid-restore is no prefix"
 _TABLE = "table:"
 
 CLOSE_TIMEOUT_S = 5.0
@@ -202,7 +203,7 @@ class RocksStore:
         with self._moment:
             self._check_open()
             if self._restoring is not None:
-                raise StateUnusable("a store in mid-restore is no prefix", directory=self._directory)
+                raise StateUnusable(MID_RESTORE, directory=self._directory)
             directory.mkdir(mode=0o700, parents=True)
             try:
                 Checkpoint(self._db).create_checkpoint(str(directory / _DATABASE))
@@ -305,7 +306,7 @@ def open_checkpoint(directory: Path, tables: Sequence[str]) -> Iterator[StoreVie
     db, position, restoring, _ = _open_database(directory, tables, read_only)
     try:
         if restoring is not None:
-            raise StateUnusable("the checkpoint was taken in mid-restore", directory=directory)
+            raise StateUnusable(MID_RESTORE, directory=directory)
         families = {name: db.get_column_family(_TABLE + name) for name in tables}
         view = RocksView(directory, families, position)
         try:
