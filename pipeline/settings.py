@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     commit_interval_ms: int = Field(100, ge=1, description="the longest a reading waits for its commit")
     commit_records: int = Field(200_000, ge=1, description="records after which a commit comes at once")
-    poll_records: int = Field(5_000, ge=1, description="records taken from the client at a time")
+    poll_records: int = Field(1_000, ge=1, description="records taken from the client at a time")
     compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = Field("lz4", description="of what workers produce")
     cache_entries: int = Field(
         100_000, ge=0, description="decoded rows of a table that a worker keeps in memory, over all partitions"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from operator import setitem
 from typing import Any, Final, Generic, TypeVar
 
 from operators.topology import TableSpec
@@ -28,8 +30,8 @@ class _Pending(dict[bytes, Any]):
 class TaskTable(Generic[Value]):
     """`operators.api.Table` of one partition.
 
-    `get` and `put` are the dict's own: a fold calls them for each record, and mostly meets a key that it has changed
-    since the last commit.
+    `get` and `put` do without a call into Python where they can: a fold calls them for each record, and mostly meets a
+    key that it has changed since the last commit.
 
     The cache holds decoded values in two generations, each of half the entries: a full young one becomes the old one
     and the old one goes. That is nearly least-recently-written, and costs nothing on a hit.
@@ -48,7 +50,7 @@ class TaskTable(Generic[Value]):
         self._old: dict[bytes, Value] = {}
         self._pending = _Pending(self._find)
         self.get = self._pending.__getitem__
-        self.put = self._pending.__setitem__
+        self.put = partial(setitem, self._pending)
 
     def limit_cache(self, entries: int) -> None:
         """How many decoded rows to keep; what is over goes at the next commit."""
