@@ -8,7 +8,7 @@ import msgspec
 
 from operators.keys import split_origin_key, split_window_key
 from operators.statistics import empty, mean, merge, variance
-from schemas.state import LATEST, DeviceRow, Latest, MetricState, OpenWindow, Summary, WindowRow
+from schemas.state import DeviceRow, MetricState, OpenWindow, Summary, WindowRow
 
 
 class Result(msgspec.Struct, gc=False):
@@ -45,7 +45,7 @@ def device_state(key: bytes, row: DeviceRow) -> dict[str, Any]:
     return {
         "device_id": key.decode(),
         "first_seen": row.first_seen,
-        "last_seen": max(_latest(metric).last_time for metric in row.metrics.values()),
+        "last_seen": max(metric.unpacked().last_time for metric in row.metrics.values()),
         "readings": sum(summary.count for summary in summaries.values()),
         "duplicates": row.duplicates,
         "metrics": {name: _metric(metric, summaries[name]) for name, metric in row.metrics.items()},
@@ -60,12 +60,8 @@ def _summary(metric: MetricState) -> Summary:
     return summary
 
 
-def _latest(metric: MetricState) -> Latest:
-    return Latest._make(LATEST.unpack(metric.latest))
-
-
 def _metric(metric: MetricState, summary: Summary) -> dict[str, Any]:
-    latest = _latest(metric)
+    latest = metric.unpacked()
     last_seq = latest.last_seq if latest.last_seq >= 0 else None
     return {
         "unit": metric.unit,

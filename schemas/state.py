@@ -79,9 +79,13 @@ class MetricState(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fiel
     restarts: int = 0
     too_old: int = 0
 
+    def unpacked(self) -> Latest:
+        """The numbers of `latest`, by name."""
+        return Latest._make(LATEST.unpack(self.latest))
+
     def open_windows(self) -> list[OpenWindow]:
         """All that still take readings, by start: the older ones, and a copy of the latest."""
-        latest = Latest._make(LATEST.unpack(self.latest))
+        latest = self.unpacked()
         return [*self.older, OpenWindow(*latest[1:6], latest.start)]
 
 
