@@ -25,8 +25,11 @@ time.sleep(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds processes by descriptors")
 def test_what_was_started_ends_with_the_process_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", STARTS_TWO], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        status = Path(f"/proc/{int(parent.stdout.readline())}/status")
-        assert "sleep" in status.read_text()
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            status = Path(f"/proc/{int(parent.stdout.readline())}/status")
+            # Its parent goes on as soon as the new program's files are closed, a moment before it has its new name.
+            eventually(lambda: "sleep" in status.read_text(), "the child runs")
+        finally:
+            parent.kill()
     eventually(lambda: not status.exists() or "zombie" in status.read_text(), "the child is gone")
