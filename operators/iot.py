@@ -8,6 +8,7 @@ from typing import Any
 
 from operators.api import Table, TaskContext
 from operators.device import DEVICE_STATE, DEVICE_WINDOWS, ORIGINS, DeviceAggregate
+from operators.device_redrive import TELEMETRY, DeviceRedrive
 from operators.keys import WINDOW_PARAMETERS, DeviceKey, OriginKey, WindowKey, select_windows
 from operators.normalise import Normalise
 from operators.show import device_state, open_windows, origin, window_result
@@ -31,7 +32,7 @@ def topology(window_ms: int = 60_000, grace_ms: int = 30_000, window_retention_m
         name="iot",
         version=f"{FOLD_VERSION},window={window_ms},grace={grace_ms},retention={window_retention_ms}",
         stages=(
-            TransformStage(name="transform", source="telemetry", outputs=("readings",), operator=Normalise),
+            TransformStage(name="transform", source=TELEMETRY, outputs=("readings",), operator=Normalise),
             AggregateStage(
                 name="aggregate",
                 source="readings",
@@ -56,6 +57,7 @@ def topology(window_ms: int = 60_000, grace_ms: int = 30_000, window_retention_m
                     TableSpec(name=ORIGINS, key=OriginKey(), value=StateCodec(int), show=origin, local=True),
                 ),
                 operator=device_aggregate,
+                redrive=DeviceRedrive(window_ms=window_ms, grace_ms=grace_ms),
             ),
         ),
     )

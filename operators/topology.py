@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from operators.api import AggregateFactory, TransformFactory
+from operators.redrive import Redrive
 
 Value = TypeVar("Value")
 
 DEAD_LETTERS = "dead-letters"
 """Where every stage of every topology sends what it refuses."""
+REDRIVEN = "dead-letters-redriven"
+"""A mark for each dead letter that was sent once more, so that none is twice."""
 
 
 class ValueCodec(Protocol[Value]):
@@ -98,6 +101,8 @@ class AggregateStage:
     outputs: tuple[str, ...]
     tables: tuple[TableSpec[Any], ...]
     operator: AggregateFactory
+    redrive: Redrive | None = None
+    """None: what the stage refused comes back to its source as it was, and nothing is said of what was folded since."""
 
     def table(self, name: str) -> TableSpec[Any]:
         """The table of that name; KeyError when there is none."""
@@ -153,4 +158,4 @@ class Topology:
     def topics(self) -> tuple[str, ...]:
         """Every topic of the pipeline, without prefix."""
         outputs = [topic for stage in self.stages for topic in stage.outputs]
-        return tuple(dict.fromkeys([*self.co_partitioned, *outputs, DEAD_LETTERS]))
+        return tuple(dict.fromkeys([*self.co_partitioned, *outputs, DEAD_LETTERS, REDRIVEN]))

@@ -11,13 +11,12 @@ from pipeline.client import Client
 from pipeline.errors import Misconfigured, PipelineError, Retryable
 from pipeline.log.api import Admin, Log, Message, TopicPartition
 from pipeline.log.feed import Feed
+from pipeline.log.reading import read
 from pipeline.partitioning import partition_of
 from pipeline.runtime.view import PartitionState
 from pipeline.settings import Settings
 
 PAUSE_S = 0.2
-POLL_RECORDS = 20_000
-POLL_S = 0.5
 RETENTION = "retention.ms"
 
 
@@ -151,13 +150,12 @@ class Forgetting:
 
     def _read(self, span: Span, progress: Callable[[int], None]) -> Iterator[Message]:
         reader = self._log.reader()
+        read_to = span.start
         try:
-            reader.assign({span.partition: span.start})
-            read_to = span.start
-            while read_to < span.end:
-                yield from reader.poll(POLL_RECORDS, POLL_S)
-                now = min(reader.position(span.partition) or read_to, span.end)
-                progress(now - read_to)
-                read_to = now
+            for batch in read(reader, span.partition, span.end, span.start):
+                yield from batch
+                progress(batch[-1].offset() + 1 - read_to)
+                read_to = batch[-1].offset() + 1
         finally:
             reader.close()
+        progress(span.end - read_to)

@@ -63,5 +63,8 @@ decode_reading = _readings.decode
 skim_reading = _readings.skim
 """As `decode_reading`, faster, for ids that are known; see `Decoder.skim`."""
 
+encode_raw = msgspec.json.Encoder().encode
+"""A `RawRecord` as the bytes of a `telemetry` record."""
+
 encode_reading = msgspec.json.Encoder().encode
 """A `ReadingRecord` as the bytes of a `readings` record: equal readings give equal bytes."""

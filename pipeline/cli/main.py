@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.broker import broker_command
+from pipeline.cli.dead_letters import ls, redrive, show
 from pipeline.cli.demo import demo
 from pipeline.cli.drill import drill
 from pipeline.cli.failures import EXIT_CODES
@@ -34,7 +35,12 @@ app = typer.Typer(
 )
 topics = typer.Typer(help="The pipeline's Kafka topics.", no_args_is_help=True, rich_markup_mode=None)
 
+dead_letters = typer.Typer(
+    help="What was refused: list, show, send once more.", no_args_is_help=True, rich_markup_mode=None
+)
+
 app.add_typer(topics, name="topics")
+app.add_typer(dead_letters, name="dead-letters")
 register(app, "demo", demo, common=("bootstrap_servers",))
 register(app, "drill", drill, common=("bootstrap_servers",))
 register(app, "broker", broker_command, common=())
@@ -48,6 +54,9 @@ register(app, "windows", windows)
 register(app, "status", status)
 register(app, "verify", verify)
 register(app, "forget", forget)
+register(dead_letters, "ls", ls)
+register(dead_letters, "show", show)
+register(dead_letters, "redrive", redrive)
 register(app, "rebuild", rebuild, "data_dir")
 register(app, "reset", reset, "data_dir")
 

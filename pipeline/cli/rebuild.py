@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.confirming import confirm
 from pipeline.cli.options import Run
-from pipeline.errors import Misconfigured
 
 if TYPE_CHECKING:
     from pipeline.rebuilding import Rebuilding
@@ -36,10 +35,10 @@ def rebuild(run: Run, from_source: FromSource = False, yes: Yes = False) -> None
             consequence = "outputs that were sent before come once more"
             if missing:
                 consequence += ", and the state will be that of the records that are left"
-            _confirm(f"make the changelogs anew and fold the source again? {consequence}", yes=yes)
+            confirm(f"make the changelogs anew and fold the source again? {consequence}", yes=yes)
             topics = rebuilding.from_source(stages)
         else:
-            _confirm(f"delete the stores under {run.settings.data_dir}?", yes=yes)
+            confirm(f"delete the stores under {run.settings.data_dir}?", yes=yes)
             topics = []
         dropped = [str(path) for path in rebuilding.drop_stores(stages)]
     run.output.record({"topics_made_anew": topics, "stores_deleted": dropped})
@@ -52,7 +51,7 @@ def reset(run: Run, yes: Yes = False) -> None:
     The topics that come from outside stay as they are. Every worker must be stopped.
     """
     with _rebuilding(run) as rebuilding:
-        _confirm("delete readings, outputs, dead letters, changelogs and the stores under "
+        confirm("delete readings, outputs, dead letters, changelogs and the stores under "
                  f"{run.settings.data_dir}?", yes=yes)  # fmt: skip
         topics = rebuilding.from_nothing()
         dropped = [str(path) for path in rebuilding.drop_stores(rebuilding.topology.aggregates)]
@@ -71,11 +70,3 @@ def _rebuilding(run: Run) -> Iterator[Rebuilding]:
         yield Rebuilding(run.settings, load_topology(run.settings), log, admin)
     finally:
         admin.close()
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Misconfigured("nobody is there to confirm", hint=f"--yes says yes to: {question}")
-    typer.confirm(question, abort=True)

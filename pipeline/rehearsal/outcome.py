@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from pipeline.log.api import Message
 from pipeline.log.kafka import connect
+from pipeline.log.reading import read
 from pipeline.rehearsal.ground import Ground
 from pipeline.rehearsal.recount import Sent
-from pipeline.verify.reading import read
 
 
 @dataclass

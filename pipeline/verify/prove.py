@@ -10,12 +10,12 @@ from pathlib import Path
 
 from operators.topology import AggregateStage
 from pipeline.log.api import Admin, Log, Reader, TopicInfo, TopicPartition
+from pipeline.log.reading import first_after
 from pipeline.settings import Settings
 from pipeline.state.api import StoreView
 from pipeline.state.digest import digest
 from pipeline.state.rocks import open_checkpoint
 from pipeline.verify.horizon import Compaction, why_inexact
-from pipeline.verify.reading import first_after
 from pipeline.verify.replay import replay_changelog, replay_source
 from pipeline.verify.scratch import Scratch
 from pipeline.verify.wire import Difference, Progress, Request, Verdict

@@ -8,9 +8,9 @@ from typing import Any, Final
 from operators.api import Record, TaskContext
 from operators.topology import AggregateStage, TableSpec
 from pipeline.log.api import Reader, TopicPartition
+from pipeline.log.reading import read
 from pipeline.partitioning import partition_of
 from pipeline.state.envelope import seal, unseal
-from pipeline.verify.reading import read
 from pipeline.verify.scratch import Scratch
 
 Report = Callable[[int, int], None]

@@ -16,11 +16,11 @@ from operators.api import Record, TaskContext
 from pipeline.errors import PipelineError
 from pipeline.log.api import Admin, Delivery, Sink, TopicPartition
 from pipeline.log.kafka import connect
+from pipeline.log.reading import read
 from pipeline.settings import Settings
 from pipeline.state.api import Position, StoreIdentity, WriteSet
 from pipeline.state.envelope import seal
 from pipeline.state.rocks import RocksStore
-from pipeline.verify.reading import read
 from pipeline.verify.worker_side import Line, verify_partitions
 from tests.integration.verify_topology import STAGE
 from tests.support.administrator import Administrator

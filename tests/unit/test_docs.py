@@ -168,7 +168,8 @@ def test_the_operator_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "rooms_test.py").write_text(f"from rooms import *\nfrom rooms import Record, Refusal\n{its_tests}")
     monkeypatch.syspath_prepend(str(tmp_path))
     topology = load_topology(Settings(topology="rooms:topology"))
-    assert topology.topics == ("gates", "passages", "rooms-changelog", "alerts", "dead-letters")
+    dead_letters = ("dead-letters", "dead-letters-redriven")
+    assert topology.topics == ("gates", "passages", "rooms-changelog", "alerts", *dead_letters)
     __import__("rooms_test")
 
 

@@ -1,4 +1,4 @@
-"""Reading one partition from its beginning up to an offset, committed records only."""
+"""Reading one partition up to an offset, committed records only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SILENCE_S = 60.0
 """A log that gives nothing for this long before its end is given up on."""
 
 
-def read(reader: Reader, partition: TopicPartition, end: int) -> Iterator[Sequence[Message]]:
-    """Batches of the records with 0 <= offset < end, in order.
+def read(reader: Reader, partition: TopicPartition, end: int, start: int = 0) -> Iterator[Sequence[Message]]:
+    """Batches of the records with start <= offset < end, in order.
 
     Done when the reader has passed `end`: commit markers hold offsets, and compaction removes records anywhere.
     Raises Retryable when nothing comes for SILENCE_S.
     """
-    if end <= 0:
+    if end <= start:
         return
-    reader.assign({partition: 0})
+    reader.assign({partition: start})
     yield from _until(reader, partition, end)
 
 
