@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from operators.topology import AggregateStage, Topology
+from operators.topology import REDRIVEN, AggregateStage, Topology
 from pipeline.client import Client
 from pipeline.errors import Misconfigured, PipelineError, Retryable
 from pipeline.log.api import Admin, Log, Message, TopicPartition
@@ -43,6 +43,11 @@ class Tombstone(NamedTuple):
 
     partition: TopicPartition
     offset: int
+
+
+def keyed_topics(topology: Topology) -> list[str]:
+    """The topics that carry records under keys as people know them, but for the changelogs."""
+    return [topic for topic in topology.topics if topic not in (*topology.changelogs, REDRIVEN)]
 
 
 class Forgetting:
@@ -120,9 +125,8 @@ class Forgetting:
                 )
 
     def topics(self) -> list[str]:
-        """The topics, by full name, that carry records under such keys: every one but the changelogs."""
-        changelogs = self._topology.changelogs
-        return [self._settings.prefix + topic for topic in self._topology.topics if topic not in changelogs]
+        """The topics, by full name, that keep records under such keys beside the changelogs."""
+        return [self._settings.prefix + topic for topic in keyed_topics(self._topology)]
 
     def span(self, topic: str) -> Span | None:
         """Where the key's records are in a topic; None when there is no such topic."""

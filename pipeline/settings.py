@@ -29,6 +29,21 @@ class Settings(BaseSettings):
     http: str | None = Field(None, description="HOST:PORT a worker serves HTTP on; port 0 takes a free one")
     advertise: str | None = Field(None, description="HOST:PORT others reach it by; none: the one it listens on")
 
+    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="how Kafka is talked to: ssl is TLS, sasl is with a name and a proof"
+    )
+    ssl_ca_file: Path | None = Field(None, description="PEM of who vouches for the brokers; none: the system's")
+    ssl_certificate_file: Path | None = Field(None, description="PEM of this client's certificate, for mutual TLS")
+    ssl_key_file: Path | None = Field(None, description="PEM of the certificate's private key")
+    ssl_key_password_file: Path | None = Field(None, description="holds the password of that key, where it has one")
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"] = Field(
+        "SCRAM-SHA-512", description="of the proof, where the protocol is one of sasl"
+    )
+    sasl_username: str | None = Field(None, description="of SCRAM and PLAIN; of OAUTHBEARER the client id")
+    sasl_password_file: Path | None = Field(None, description="holds the password, or the client's secret")
+    sasl_token_url: str | None = Field(None, description="where OAUTHBEARER gets its tokens: client credentials")
+    sasl_token_scope: str | None = Field(None, description="that is asked for there")
+
     group_protocol: Literal["classic", "consumer"] = Field("classic", description="consumer is KIP-848")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="after this silence a worker counts as dead")
     transaction_timeout_ms: int = Field(

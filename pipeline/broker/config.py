@@ -54,16 +54,24 @@ JAVA_OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
 )
 
+_PLAIN = ("PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT")
 LOG4J_FILE = Path(__file__).with_name("log4j2.properties")
 
 
-def server_properties(logs: Path, port: int, controller_port: int, overrides: Mapping[str, str]) -> str:
-    """The properties of a node that is broker and controller; `overrides` win over everything."""
+def server_properties(
+    logs: Path, port: int, controller_port: int, overrides: Mapping[str, str], listeners: Mapping[str, int]
+) -> str:
+    """The properties of a node that is broker and controller; `overrides` win over everything.
+
+    `listeners` are ports beside its own, by Kafka's name of how they are secured, such as SASL_SSL.
+    """
+    ports = {"PLAINTEXT": port, **listeners, "CONTROLLER": controller_port}
     broker = {
         **SETTINGS,
         **_controller(logs, controller_port),
         "process.roles": "broker,controller",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "listeners": ",".join(f"{name}://{HOST}:{number}" for name, number in ports.items()),
+        "listener.security.protocol.map": ",".join([*(f"{each}:{each}" for each in listeners), *_PLAIN]),
     }
     return _properties({**broker, **overrides})
 

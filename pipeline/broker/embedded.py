@@ -33,7 +33,9 @@ class EmbeddedBroker:
 
     `port`: where it listens; none: a free one, kept over restarts. `data_dir`: where its data stays; none: a temporary
     directory that `stop` removes, as does the end of this process, however it ends. `overrides`: settings of Kafka's
-    that win; `java_options` likewise. `log` gets a line now and then; `progress` shows the first fetch.
+    that win; `java_options` likewise. `listeners`: further ports, by how they are secured (SSL, SASL_SSL…), which
+    `overrides` then have to set up; the plain one stays, on loopback. `log` gets a line now and then; `progress` shows
+    the first fetch.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class EmbeddedBroker:
         data_dir: Path | None = None,
         overrides: Mapping[str, str] = MappingProxyType({}),
         *,
+        listeners: Mapping[str, int] = MappingProxyType({}),
         heap_mb: int = 512,
         java_options: Sequence[str] = (),
         start_timeout_s: float = 120.0,
@@ -52,6 +55,7 @@ class EmbeddedBroker:
         self._port = port
         self._given_directory = data_dir
         self._overrides = overrides
+        self._listeners = listeners
         self._heap_mb = heap_mb
         self._java_options = tuple(java_options)
         self._start_timeout_s = start_timeout_s
@@ -168,7 +172,7 @@ class EmbeddedBroker:
     def _launch(self, java: Path, jars: list[Path], directory: DataDirectory, port: int) -> None:
         controller_port = free_port()
         directory.properties.write_text(
-            server_properties(directory.logs, port, controller_port, self._overrides), "ascii"
+            server_properties(directory.logs, port, controller_port, self._overrides, self._listeners), "ascii"
         )
 
         def command(main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:

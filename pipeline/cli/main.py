@@ -18,7 +18,7 @@ from pipeline.cli.produce import produce
 from pipeline.cli.rebuild import rebuild, reset
 from pipeline.cli.scan import scan
 from pipeline.cli.status import status
-from pipeline.cli.topics import check, create
+from pipeline.cli.topics import acl, check, create
 from pipeline.cli.verify import verify
 from pipeline.cli.windows import windows
 from pipeline.cli.worker import SETTINGS as WORKER_SETTINGS
@@ -46,6 +46,7 @@ register(app, "drill", drill, common=("bootstrap_servers",))
 register(app, "broker", broker_command, common=())
 register(topics, "create", create)
 register(topics, "check", check)
+register(topics, "acl", acl)
 register(app, "worker", worker, *WORKER_SETTINGS)
 register(app, "produce", produce, "compression")
 register(app, "get", get)

@@ -17,6 +17,8 @@ from pipeline.log.api import Log, Sink
 
 HEADER = "statelog-redriven"
 """On every record that is sent once more: the place of its dead letter."""
+TRANSACTIONAL_ID = "dead-letters-redrive"
+"""After the pipeline's prefix."""
 TRANSACTION_LETTERS = 1_000
 
 
@@ -33,9 +35,7 @@ def redrive(
     time one is fenced, and the other then sees its marks: so each letter comes back once, whatever is killed. What a
     run sent before it raised stays sent. `progress` hears of each transaction.
     """
-    sink = log.sink(
-        f"{letters.prefix}dead-letters-redrive"
-    )  # before the marks are read: nobody writes any from here on
+    sink = log.sink(letters.prefix + TRANSACTIONAL_ID)  # before the marks are read: from here on nobody writes any
     sent = 0
     try:
         before = letters.redriven()

@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from pipeline.errors import PipelineError, Retryable
+from pipeline.errors import Misconfigured, PipelineError, Retryable
 from pipeline.log.api import Committed, Member, TopicInfo, TopicPartition
 from pipeline.log.config import common
 from pipeline.log.errors import translate
@@ -289,8 +289,10 @@ class KafkaAdmin:
         tenth of a second and gives up without a word, so that the request can only time out; and once its broker is
         gone, such a client may never come to its end. A consumer's way to its coordinator waits as it should.
         """
-        if not self._coordinated and not self._led([_OFFSETS_TOPIC]):
-            self.group_offsets(group, [TopicPartition(_OFFSETS_TOPIC, 0)])
+        # Who has no right to look at that topic takes it to be there, as it is from the cluster's first group on.
+        with contextlib.suppress(Misconfigured):
+            if not self._coordinated and not self._led([_OFFSETS_TOPIC]):
+                self.group_offsets(group, [TopicPartition(_OFFSETS_TOPIC, 0)])
         self._coordinated = True
 
     def _accepted(self, future: Future[None], doing: str, harmless: frozenset[int]) -> bool:

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import KafkaError
 
 from pipeline.errors import Misconfigured
+from pipeline.log.security import security
 from pipeline.settings import Settings
 
 ClientConfig = dict[str, Any]
@@ -33,6 +34,7 @@ def common(settings: Settings, client_id: str = "statelog") -> ClientConfig:
     return {
         "bootstrap.servers": bootstrap_servers(settings),
         "client.id": client_id,
+        **security(settings),
         # librdkafka's defaults wait up to a second between attempts of the start and of the first look-ups. A client
         # that waits for an absent broker tries at this pace again and again, so not lower.
         "reconnect.backoff.ms": 50,

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -62,12 +62,9 @@ class Cluster:
         directory.mkdir(exist_ok=True)
         self._directory = directory
         self._bootstrap_servers = bootstrap_servers
-        self._environment = {
-            f"STATELOG_{name.upper()}": str(value)
-            for name, value in {
-                "bootstrap_servers": bootstrap_servers, "prefix": prefix, "topology": topology, **settings
-            }.items()
-        }  # fmt: skip
+        self._environment = as_environment(
+            {"bootstrap_servers": bootstrap_servers, "prefix": prefix, "topology": topology, **settings}
+        )
         self._runs = count(1)
         TopicPlan(self.topology, prefix).create(self.admin, partitions)
 
@@ -93,21 +90,25 @@ class Cluster:
         *,
         crash_at: CrashPoint | None = None,
         ahead_ms: int = 0,
+        user: Mapping[str, Any] | None = None,
         **options: str,
     ) -> WorkerProcess:
         """Start a worker; without an id its membership is dynamic. `crash_at`: it kills itself there. `ahead_ms`: its
-        clock is wrong by so much.
+        clock is wrong by so much. `user`: settings that say as whom it comes to the cluster.
         """
         given = {"data_dir": str(self.data_dir), **options} | ({"id": worker_id} if worker_id else {})
         extra = {"STATELOG_CRASH_AT": f"{crash_at.name}:1"} if crash_at is not None else {}
+        extra |= as_environment(user or {})
         log = self._directory / f"{next(self._runs):03d}-{worker_id or stage}.log"
         worker = WorkerProcess(stage, given, {**self._environment, **extra}, log, ahead_ms)
         self.workers.append(worker)
         return worker
 
-    def command(self, *arguments: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """A `statelog` command for this pipeline, to its end."""
-        own = {**self._environment, "STATELOG_DATA_DIR": str(data_dir or self.data_dir)}
+    def command(
+        self, *arguments: str, data_dir: Path | None = None, user: Mapping[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """A `statelog` command for this pipeline, to its end; `user` as with `start`."""
+        own = {**self._environment, "STATELOG_DATA_DIR": str(data_dir or self.data_dir), **as_environment(user or {})}
         return subprocess.run(
             [*STATELOG, *arguments],
             env={**os.environ, **own},
@@ -202,6 +203,10 @@ class Cluster:
         """A whole table over HTTP, page by page."""
         with self.client() as client:
             return [(item.key, item.value) for item in client.scan(table, view=view)]
+
+
+def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {f"STATELOG_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def _reached(positions: dict[int, int], ends: dict[int, int]) -> bool:
