@@ -289,10 +289,13 @@ class KafkaAdmin:
         tenth of a second and gives up without a word, so that the request can only time out; and once its broker is
         gone, such a client may never come to its end. A consumer's way to its coordinator waits as it should.
         """
-        # Who has no right to look at that topic takes it to be there, as it is from the cluster's first group on.
-        with contextlib.suppress(Misconfigured):
-            if not self._coordinated and not self._led([_OFFSETS_TOPIC]):
-                self.group_offsets(group, [TopicPartition(_OFFSETS_TOPIC, 0)])
+        if not self._coordinated:
+            # Who has no right to that topic is told so at each of these, by the second once there is a coordinator.
+            with contextlib.suppress(Misconfigured):
+                self._coordinated = self._led([_OFFSETS_TOPIC])
+            if not self._coordinated:
+                with contextlib.suppress(Misconfigured):
+                    self.group_offsets(group, [TopicPartition(_OFFSETS_TOPIC, 0)])
         self._coordinated = True
 
     def _accepted(self, future: Future[None], doing: str, harmless: frozenset[int]) -> bool:

@@ -97,7 +97,7 @@ class KafkaLog:
             "queued.max.messages.kbytes": 131_072,
             "fetch.wait.max.ms": 10,
         }
-        return KafkaReader(configuration)
+        return KafkaReader(configuration, grouped=bool(group))
 
     def admin(self) -> KafkaAdmin:
         return KafkaAdmin(self._settings)

@@ -18,8 +18,11 @@ COMMITTED_TIMEOUT_S = 1.0
 class KafkaReader:
     """Used by restores, verification and look-ups; one thread at a time."""
 
-    def __init__(self, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, configuration: Mapping[str, Any], *, grouped: bool) -> None:
+        """`grouped`: whether the configuration's group is one to ask for offsets, not a name that the client demands."""
         self._consumer = Consumer(dict(configuration))
+        # It looks for its group's coordinator, whether anybody asks or not; who has no group needs no right to one.
+        self._passing = set() if grouped else {KafkaError.GROUP_AUTHORIZATION_FAILED}
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Replace what is read. Raises Retryable while the cluster does not answer."""
@@ -60,7 +63,7 @@ class KafkaReader:
             if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
                 raise StateUnusable("the log does not reach to where reading should start", detail=error.str())
             translated = translate(error)
-            if not isinstance(translated, Retryable):
+            if not isinstance(translated, Retryable) and error.code() not in self._passing:
                 raise translated
         return [message for message in messages if message.error() is None] if errors else messages
 

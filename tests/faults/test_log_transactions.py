@@ -181,7 +181,7 @@ class Restored:
             # So little ahead that most of the log is still to be fetched when the cleaner comes.
             "queued.min.messages": 1, "queued.max.messages.kbytes": 64, "fetch.message.max.bytes": 16_384,
         }  # fmt: skip
-        reader = KafkaReader(configuration)
+        reader = KafkaReader(configuration, grouped=True)
         metadata = CommittedMetadata(source_id, {table: (ids[table], 0) for table in ids}, None, 0, 1)
         reader.commit({source: Committed(0, metadata.encode())})
         self.restoration = Restoration(task, cluster.settings.prefix, nowhere, MACHINE_CLOCK)
