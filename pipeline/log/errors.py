@@ -36,6 +36,18 @@ _ABORTED = frozenset(
     }
 )
 
+# What fails a transaction, and would fail the next one as well.
+_HOPELESS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+    }
+)
+
 # What a person has to mend, with what to do about it.
 _MISCONFIGURED: dict[int, str] = {
     **dict.fromkeys(
@@ -147,7 +159,7 @@ def translate(error: KafkaError | KafkaException, doing: str = "") -> PipelineEr
     hint = ""
     if error.fatal() or code in _FATAL:
         kind = Fenced
-    elif error.txn_requires_abort():
+    elif error.txn_requires_abort() and code not in _HOPELESS:
         kind = TransactionAborted
     elif error.retriable():
         kind = Retryable

@@ -19,7 +19,7 @@ class KafkaReader:
     """Used by restores, verification and look-ups; one thread at a time."""
 
     def __init__(self, configuration: Mapping[str, Any], *, grouped: bool) -> None:
-        """`grouped`: whether the configuration's group is one to ask for offsets, not a name that the client demands."""
+        """`grouped`: whether the group is one to ask for offsets, or only a name that the client demands."""
         self._consumer = Consumer(dict(configuration))
         # It looks for its group's coordinator, whether anybody asks or not; who has no group needs no right to one.
         self._passing = set() if grouped else {KafkaError.GROUP_AUTHORIZATION_FAILED}

@@ -105,8 +105,20 @@ class KafkaSink:
         more than that; what became of the producer itself the abort will tell.
         """
         if self._open and error.args[0].code() == KafkaError._STATE:
-            return TransactionAborted("the transaction failed while it was filled")
+            return self._why(TransactionAborted("the transaction failed while it was filled"))
         return translate(error)
+
+    def _why(self, otherwise: PipelineError) -> PipelineError:
+        """What the open transaction failed with. A report may say only that its record was given up with the others.
+
+        To begin it once more does nothing, but says how it stands.
+        """
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                return translate(error)
+        return otherwise
 
     def _report(self, on_delivery: Callable[[Delivery], None]) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, message: Message) -> None:
@@ -132,7 +144,7 @@ class KafkaSink:
                 "the producer has failed for good", hint="its transaction timed out or its id was taken"
             ) from error
         if self._failure is not None:
-            raise self._failure
+            raise self._why(self._failure) if isinstance(self._failure, TransactionAborted) else self._failure
 
     def send_offsets(self, positions: Mapping[TopicPartition, Committed], membership: Membership) -> None:
         if not membership.member:

@@ -59,7 +59,7 @@ class MemorySink:
         self._fatal: Fenced | None = None
         self._told = False
         """Whether a call has raised it: before, sending goes on as if nothing were."""
-        self._broken: TransactionAborted | None = None
+        self._broken: PipelineError | None = None
         """Why this transaction can only be aborted."""
         self._met: PipelineError | None = None
         """What a record met."""
@@ -130,6 +130,8 @@ class MemorySink:
         headers: list[tuple[str, bytes]] | None,
     ) -> int | None:
         """The record's offset; None when it did not get there, which shows later."""
+        if self._broken is not None:
+            return None  # given up with the others
         transaction = self._transaction
         if (log not in transaction.partitions or transaction.epoch != self._epoch) and not self._enlist(log):
             return None
@@ -161,7 +163,8 @@ class MemorySink:
                                       topic=log.topic, code="MSG_SIZE_TOO_LARGE")  # fmt: skip
         else:
             self._met = PipelineError("failed to validate record", topic=log.topic, code="INVALID_RECORD")
-        self._break(TransactionAborted(f"1 message(s) failed: {self._met.message}", topic=log.topic))
+        hopeless = isinstance(self._met, Misconfigured)
+        self._break(self._met if hopeless else TransactionAborted(f"1 message(s) failed: {self._met.message}"))
 
     def flush(self) -> None:
         self._cluster.run_due()
@@ -249,7 +252,7 @@ class MemorySink:
     def close(self) -> None:
         """An open transaction is left to the next of this id, or to its time-out."""
 
-    def _break(self, error: TransactionAborted) -> None:
+    def _break(self, error: PipelineError) -> None:
         self._broken = self._broken or error
 
     def _notice_fence(self) -> None:
