@@ -67,7 +67,7 @@ _MISCONFIGURED: dict[int, str] = {
             KafkaError.CLUSTER_AUTHORIZATION_FAILED,
             KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         ),
-        "grant this client's user the right that it lacks",
+        "grant this client's user the right that it lacks; `statelog topics acl` lists what each kind needs",
     ),
     **dict.fromkeys(
         (

@@ -108,7 +108,8 @@ def test_a_pipeline_works_with_the_least_rights_and_says_which_one_is_taken_away
         command("produce", "produce", "--count", "2000", "--devices", "50", "--seed", "1")
         eventually(lambda: not aggregate.alive, "the worker ends that may no longer write its changelog")
         assert aggregate.wait() == ExitCode.MISCONFIGURED
-        assert "device-state-changelog" in aggregate.text()
+        assert "TOPIC_AUTHORIZATION_FAILED" in aggregate.text()
+        assert "statelog topics acl" in aggregate.text()
         assert cluster.committed("aggregate") == before
         assert transform.alive
         secured.grant(f"{prefix}aggregate", [right])
