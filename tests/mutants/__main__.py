@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,7 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.mutants.catalogue import Bug, read_catalogue
-from tests.mutants.workshop import Finding, Verdict, workshop
+from tests.mutants.workshop import Finding, Verdict, wants_kafka, workshop
+from tests.support.brokers import chosen
 
 AT_ONCE: Final = 2
 FIRST_LINE: Final = 160
@@ -42,7 +44,13 @@ def _try_all(bugs: dict[str, Bug]) -> dict[Trial, Finding]:
     trials = {Trial(name, test): bug for name, bug in bugs.items() for test in bug.tests}
     findings: dict[Trial, Finding] = {}
     columns = (TextColumn("bugs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with workshop() as bench, ThreadPoolExecutor(AT_ONCE) as pool, Progress(*columns, console=console) as progress:
+    wanted = any(wants_kafka(trial.test) for trial in trials)
+    with (
+        chosen(console.print) if wanted else nullcontext() as kafka,
+        workshop(kafka=kafka.bootstrap_servers if kafka is not None else None) as bench,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+        Progress(*columns, console=console) as progress,
+    ):
         task = progress.add_task("bugs", total=len(trials))
         under_way = {pool.submit(bench.try_bug, *trial, hangs=bug.hangs): trial for trial, bug in trials.items()}
         try:

@@ -54,7 +54,7 @@ def test_the_documentation_has_every_bug_and_no_other() -> None:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Workshop]:
-    with workshop(LIMIT_S) as one:
+    with workshop(limit_s=LIMIT_S) as one:
         yield one
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import count
@@ -25,6 +25,8 @@ from tests.mutants.witness import End, Testimony
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 60.0
 """How long a test may take to notice a bug, with the start of its process."""
+UNHURT_FACTOR: Final = 5
+"""Without a bug it may take so many times as long: nothing ends it before it has tried everything."""
 
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "statelog-data", "build", "dist")
 _SLIPS = frozenset({"ImportError", "NameError", "SyntaxError", "AttributeError", "TypeError"})
@@ -66,10 +68,11 @@ class _Run(NamedTuple):
 class Workshop:
     """Tries bugs, each on a copy of its own. `try_bug` may be called from several threads."""
 
-    def __init__(self, directory: Path, limit_s: float) -> None:
+    def __init__(self, directory: Path, limit_s: float, kafka: str | None) -> None:
         """For `workshop` alone."""
         self._directory = directory
         self._limit_s = limit_s
+        self._kafka = kafka
         self._clean = directory / "clean"
         self._numbers = count()
         self._lock = Lock()
@@ -94,7 +97,7 @@ class Workshop:
             before = self._run_clean(test)
             if before.ending is not _Ending.GREEN:
                 return Finding(Verdict.NOT_GREEN, before.seconds, before.why)
-            after = self._run(copy, test)
+            after = self._run(copy, test, self._limit_s)
             return Finding(_judge(after.ending, hangs=hangs), after.seconds, after.why)
         finally:
             shutil.rmtree(copy)
@@ -108,10 +111,10 @@ class Workshop:
             lock, found = self._green.setdefault(test, (Lock(), []))
         with lock:
             if not found:
-                found.append(self._run(self._clean, test))
+                found.append(self._run(self._clean, test, self._limit_s * UNHURT_FACTOR))
             return found[0]
 
-    def _run(self, source: Path, test: str) -> _Run:
+    def _run(self, source: Path, test: str, limit_s: float) -> _Run:
         """Run a test with the code of this copy, in a process group of its own that ends with it."""
         own = self._fresh("run")
         own.mkdir()
@@ -120,14 +123,17 @@ class Workshop:
             sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.mutants.witness", f"--testimony={testimony}",
             "-p", "no:cacheprovider", f"--basetemp={own / 'tmp'}", test,
         ]  # fmt: skip
+        environment = _environment(source)
+        if self._kafka is not None and wants_kafka(test):
+            environment["STATELOG_BOOTSTRAP_SERVERS"] = self._kafka
         began = time.monotonic()
         output = own / "output"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=source, env=_environment(source), start_new_session=True, stdout=file, stderr=file
+                command, cwd=source, env=environment, start_new_session=True, stdout=file, stderr=file
             )
             try:
-                process.wait(self._limit_s)
+                process.wait(limit_s)
                 hangs = False
             except subprocess.TimeoutExpired:
                 hangs = True
@@ -135,7 +141,7 @@ class Workshop:
                 _end_group(process)
         seconds = time.monotonic() - began
         if hangs:
-            return _Run(_Ending.HANGS, seconds, f"no end after {self._limit_s:g} s")
+            return _Run(_Ending.HANGS, seconds, f"no end after {limit_s:g} s")
         if not testimony.exists():
             return _Run(_Ending.BROKEN, seconds, output.read_text(errors="replace")[-2_000:].strip())
         ending, why = _read(msgspec.json.decode(testimony.read_bytes(), type=Testimony), source)
@@ -144,10 +150,12 @@ class Workshop:
 
 
 @contextmanager
-def workshop(limit_s: float = LIMIT_S) -> Iterator[Workshop]:
-    """A workshop in a temporary directory, which goes with it."""
+def workshop(*, limit_s: float = LIMIT_S, kafka: str | None = None) -> Iterator[Workshop]:
+    """A workshop in a temporary directory, which goes with it. `kafka`: bootstrap servers for tests that want one;
+    without, each run of such a test starts a broker.
+    """
     with tempfile.TemporaryDirectory(prefix="statelog-mutants-", ignore_cleanup_errors=True) as directory:
-        yield Workshop(Path(directory).resolve(), limit_s)
+        yield Workshop(Path(directory).resolve(), limit_s, kafka)
 
 
 def plant(patch: Path, source: Path, *options: str) -> str:
@@ -160,7 +168,12 @@ def plant(patch: Path, source: Path, *options: str) -> str:
     return (done.stderr.strip() or "git apply failed") if done.returncode else ""
 
 
-def _environment(source: Path) -> Mapping[str, str]:
+def wants_kafka(test: str) -> bool:
+    """Whether it is a contract test in its form for the real Kafka."""
+    return test.endswith("[kafka]")
+
+
+def _environment(source: Path) -> dict[str, str]:
     """The copy's code goes before that which is installed, for this process and for all that it starts."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     return {**ours, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
