@@ -47,7 +47,7 @@ def _try_all(bugs: dict[str, Bug]) -> dict[Trial, Finding]:
     wanted = any(wants_kafka(trial.test) for trial in trials)
     with (
         chosen(console.print) if wanted else nullcontext() as kafka,
-        workshop(kafka=kafka.bootstrap_servers if kafka is not None else None) as bench,
+        workshop(kafka.bootstrap_servers if kafka is not None else None) as bench,
         ThreadPoolExecutor(AT_ONCE) as pool,
         Progress(*columns, console=console) as progress,
     ):
