@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # That run the tests between them. Tests mostly wait, for workers that start and sessions that end: twice as many as cores.
 TESTERS ?= 4
 
-.PHONY: help setup demo test faults simulate lint format lock schemas clean
+.PHONY: help setup demo test faults simulate mutants lint format lock schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ faults: $(READY) ## the fault tests at their full length; the figures of docs/re
 
 simulate: $(READY) ## ten thousand seeded schedules of crashes, pauses, rebalances; SIMULATE="--seed N" tells one
 	@nice -n 10 $(BIN)/python -m tests.simulation $(SIMULATE)
+
+mutants: $(READY) ## plant each bug of the catalogue in a copy of the source: its test has to notice; MUTANTS="NAME…"
+	@nice -n 10 $(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -20,6 +20,9 @@ from tests.faults.damage_child import WrongValue, check, content
 from tests.faults.store_child import IDENTITY, TABLES, _chunk, commit, expected
 from tests.support.timing import least_s, seconds
 
+CUT_EVERY_BYTES = 64
+"""At the end of the log; less than a record with nothing but a position would take."""
+
 
 def start(directory: Path, act: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "tests.faults.store_child", directory, act], stdout=subprocess.PIPE)
@@ -89,6 +92,30 @@ def test_what_was_not_synced_is_lost_as_a_whole_tail(tmp_path: Path) -> None:
         cut.close()
     assert positions >= {0, 100}
     assert len(positions) == 7
+
+
+def test_wherever_the_log_ends_in_a_commit_all_of_it_is_there_or_nothing(tmp_path: Path) -> None:
+    """Values, position and number are one record of the log: no end of it has the ones without the others."""
+    store = RocksStore.open(tmp_path / "store", IDENTITY, TABLES)
+    store.apply(*commit(1))
+    (log,) = (tmp_path / "store" / "rocksdb").glob("*.log")
+    begins = log.stat().st_size
+    store.apply(*commit(2))
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    store.close()
+    whole = (tmp_path / "copy" / "rocksdb" / log.name).read_bytes()
+    reached = []
+    spread, tail = range(begins, len(whole), len(whole) // 20), range(len(whole) - 512, len(whole), CUT_EVERY_BYTES)
+    for end in (*spread, *tail, len(whole)):
+        trial = tmp_path / "trial"
+        shutil.copytree(tmp_path / "copy", trial)
+        (trial / "rocksdb" / log.name).write_bytes(whole[:end])
+        cut = RocksStore.open(trial, IDENTITY, TABLES)
+        reached.append(cut.position.source_next)
+        assert content(cut) == expected(cut.position.source_next), end - begins
+        cut.close()
+        shutil.rmtree(trial)
+    assert reached == [1] * (len(reached) - 1) + [2]
 
 
 def test_a_restore_killed_between_ingest_and_position_keeps_its_mark_and_can_be_done_again(tmp_path: Path) -> None:

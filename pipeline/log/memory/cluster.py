@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 
+from pipeline.errors import Fenced, Retryable
 from pipeline.log.api import TopicPartition
 from pipeline.log.memory.clock import ManualClock
 from pipeline.log.memory.groups import Group
@@ -22,8 +24,8 @@ from pipeline.settings import Settings
 class MemoryCluster:
     """A Kafka in memory. One thread; the same calls in the same order give the same answers.
 
-    What a simulation does to it: `advance`, `hold_markers`, `lose_commit_answer`, `compact`, `expire`,
-    `truncate_before`, `delete_topic`, `expire_group_offsets`; and to one process, `MemoryLog.freeze`.
+    What a simulation does to it: `advance`, `hold_markers`, `lose_commit_answer`, `deliver_late`, `compact`,
+    `expire`, `truncate_before`, `delete_topic`, `expire_group_offsets`; and to one process, `MemoryLog.freeze`.
     """
 
     def __init__(self, clock: ManualClock | None = None) -> None:
@@ -34,6 +36,8 @@ class MemoryCluster:
         self._memberships: list[Membership] = []
         self._groups: dict[str, Group] = {}
         self._answers: dict[str, Answer] = {}
+        self._late: list[Callable[[], None]] = []
+        """Requests to commit that have not arrived."""
         self._ran_ms = self.clock.now_ms
         self._turns = count()
 
@@ -133,6 +137,19 @@ class MemoryCluster:
     def take_lost_answer(self, transactional_id: str) -> Answer:
         """For the sink: what becomes of its commit."""
         return self._answers.pop(transactional_id, Answer.CAME)
+
+    def delay(self, commit: Callable[[], None]) -> None:
+        """For the sink: a request that has not arrived, and for whose answer nobody waits any more."""
+        self._late.append(commit)
+
+    def deliver_late(self) -> None:
+        """Commits that had not happened arrive after all. As in Kafka, where the requests of librdkafka name a producer
+        and its epoch and no transaction, each commits whatever that producer has open by now; a newer one's is safe.
+        """
+        late, self._late = self._late, []
+        for commit in late:
+            with suppress(Fenced, Retryable):
+                commit()
 
     def compact(self, topic: str) -> None:
         """The cleaner passes, by the topic's configuration and the clock; nothing when the topic is not compacted."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Answer(Enum):
 
     CAME = "it happened, and the producer knows"
     LOST = "it happened, and the producer does not know"
-    NEVER_HAPPENED = "the request was lost, and the producer does not know"
+    NEVER_HAPPENED = "the request was lost, or comes late, and the producer does not know"
 
 
 class MemorySink:
@@ -222,7 +222,9 @@ class MemorySink:
         if self._broken is not None:
             raise self._broken
         lost = self._cluster.take_lost_answer(self.transactional_id)
-        if lost is not Answer.NEVER_HAPPENED:
+        if lost is Answer.NEVER_HAPPENED:
+            self._cluster.delay(partial(self._cluster.transactions.end, self._transaction, self._epoch, commit=True))
+        else:
             self._end(commit=True)
         if lost is not Answer.CAME:
             raise OutcomeUnknown("no answer to a commit: it may have happened")

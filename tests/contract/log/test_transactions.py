@@ -293,6 +293,20 @@ def test_who_never_joined_commits_no_offsets(ground: Ground) -> None:
     assert ground.committed(group, partition) is None
 
 
+def test_who_has_not_joined_yet_commits_no_offsets(ground: Ground) -> None:
+    """Kafka takes credentials without a generation from anybody, also into a group that others are in."""
+    topic, group = ground.topic(), ground.group()
+    partition = TopicPartition(topic, 0)
+    ground.share(ground.member(topic, group), partitions=1)
+    sink = ground.sink()
+    sink.begin()
+    newcomer = ground.member(topic, group, "newcomer")
+    with pytest.raises(TransactionAborted):
+        sink.send_offsets({partition: Committed(1, "")}, newcomer.source.membership())
+    sink.abort()
+    assert ground.committed(group, partition) is None
+
+
 def test_a_producer_fenced_after_it_sent_offsets_moves_no_group(ground: Ground) -> None:
     topic, group = ground.topic(), ground.group()
     partition = TopicPartition(topic, 0)

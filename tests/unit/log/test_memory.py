@@ -174,6 +174,22 @@ def test_a_commit_without_an_answer_may_have_happened(happened: bool) -> None:
     assert world.values() == [(b"a", b"1")] * happened + [(b"b", b"2")]
 
 
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_commit_that_arrives_late_ends_what_its_producer_has_open_unless_there_is_a_newer_one(renewed: bool) -> None:
+    world = World()
+    sink = world.log.sink("id")
+    world.cluster.lose_commit_answer("id", happened=False)
+    write(sink, {b"a": b"1"})
+    with pytest.raises(OutcomeUnknown):
+        sink.commit()
+    sink.abort()
+    if renewed:
+        sink = world.log.sink("id")
+    write(sink, {b"b": b"2"})
+    world.cluster.deliver_late()
+    assert world.values() == ([] if renewed else [(b"b", b"2")])
+
+
 # Processes that stand still
 
 
