@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from operators.topology import Topology
@@ -41,13 +42,13 @@ class Stopwatch(WorkerMetrics):
         self.worker: Worker | None = None
         self.began = self.began_cpu = self.seconds = self.cpu_seconds = 0.0
 
-    def processed(self, records: int, refused: int) -> None:
+    def processed(self, records: int) -> None:
         if not self.began:
             self.began, self.began_cpu = time.perf_counter(), time.process_time()
-        super().processed(records, refused)
+        super().processed(records)
 
-    def committed(self, records: int, seconds: float) -> None:
-        super().committed(records, seconds)
+    def committed(self, records: int, seconds: float, refused: Mapping[str, int]) -> None:
+        super().committed(records, seconds, refused)
         self._done += records
         if self._done >= self._expected and self.worker is not None:
             self.seconds = time.perf_counter() - self.began
@@ -91,7 +92,7 @@ def run_stage(settings: Settings, topology: Topology, name: str, expected: int) 
         topics = look_up(admin, settings.prefix, stage)
         restored = RestoreWatch(topics.partitions, watch)
         listener = RestoreLog() if expected else restored
-        around = Surroundings(settings, log, admin, topics, identity.group, listener, nowhere)
+        around = Surroundings(settings, log, admin, topics, identity.group, listener, nowhere, watch)
         tasks = make_tasks(around, topology, identity)
         cleanup.callback(tasks.stop)
         watch.worker = Worker(settings, identity, log, tasks, metrics=watch)

@@ -6,29 +6,32 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 
 import structlog
 
-from operators.topology import AggregateStage, Stage, Topology
-from pipeline.errors import Misconfigured
+from operators.topology import Stage, Topology
 from pipeline.log.api import Admin
 from pipeline.log.kafka import connect
+from pipeline.query.application import application, stateless_application
 from pipeline.query.directory import Directory
 from pipeline.query.listener import LOOPBACK, Listener
-from pipeline.query.server import QueryServer
+from pipeline.query.server import HttpServer
 from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
+from pipeline.runtime.gauges import WorkerGauges
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
-from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView
+from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView, TransformView
+from pipeline.runtime.progress_log import CountedRestores
 from pipeline.runtime.restorer import RestoreListener
 from pipeline.runtime.start import load_topology, make_tasks, stage_of
-from pipeline.runtime.tasks import AggregateTasks, Surroundings
+from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
-from pipeline.verify.worker_side import verifier
+from pipeline.verify.worker_side import noting, verifier
 
 logger = structlog.get_logger(__name__)
 
@@ -48,16 +51,19 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         count = TopicPlan(topology, settings.prefix).require(admin)
         require_same_count(admin, settings.prefix, topology, count)
         listener = _listener(settings, stage)
-        identity = WorkerIdentity.of(settings, stage, listener.address if listener else None)
+        identity = WorkerIdentity.of(settings, stage, listener.address)
         topics = look_up(admin, settings.prefix, stage)
-        around = Surroundings(settings, log, admin, topics, identity.group, restore_listener, reach)
+        metrics = WorkerMetrics(stage.name)
+        restores = CountedRestores(restore_listener, metrics)
+        around = Surroundings(settings, log, admin, topics, identity.group, restores, reach, metrics)
         tasks = make_tasks(around, topology, identity)
         cleanup.callback(tasks.stop)
-        metrics = WorkerMetrics(stage.name)
-        confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if listener else None
+        asked = isinstance(tasks, AggregateTasks)
+        confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if asked else None
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, confirm_every_s=confirm_every_s)
-        if isinstance(tasks, AggregateTasks) and isinstance(stage, AggregateStage) and listener:
-            cleanup.enter_context(_served(settings, topology, tasks, worker, identity, admin, listener, metrics))
+        view, server = _shown(settings, topology, tasks, worker, identity, admin, metrics, listener)
+        metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
+        cleanup.enter_context(_beside(view, server))
         cleanup.enter_context(_stopped_by_signals(worker.stop))
         logger.info("worker starts", stage=stage.name, id=identity.worker_id, group=identity.group,
                     protocol=settings.group_protocol)  # fmt: skip
@@ -66,39 +72,35 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         logger.info("worker stopped", id=identity.worker_id)
 
 
-def _listener(settings: Settings, stage: Stage) -> Listener | None:
-    if isinstance(stage, AggregateStage):
-        if settings.http is None and settings.id is not None:
-            return Listener.steady(f"{settings.prefix}{stage.name}-{settings.id}", settings.advertise)
-        return Listener(settings.http or LOOPBACK, settings.advertise)
-    if settings.http:
-        raise Misconfigured("a stateless worker serves no queries", hint="leave --http to aggregate workers")
-    return None
+def _listener(settings: Settings, stage: Stage) -> Listener:
+    if settings.http is None and settings.id is not None:
+        return Listener.steady(f"{settings.prefix}{stage.name}-{settings.id}", settings.advertise)
+    return Listener(settings.http or LOOPBACK, settings.advertise)
 
 
-@contextmanager
-def _served(
+def _shown(
     settings: Settings,
     topology: Topology,
-    tasks: AggregateTasks,
+    tasks: TransformTasks | AggregateTasks,
     worker: Worker,
     identity: WorkerIdentity,
     admin: Admin,
-    listener: Listener,
     metrics: WorkerMetrics,
-) -> Iterator[None]:
-    """Queries answered, and the worker's view of itself kept fresh, while the loop runs."""
-    view = AggregateView(
-        worker,
-        identity,
-        topology,
-        tasks,
-        admin,
-        session_timeout_ms=settings.session_timeout_ms,
-        stuck_after_ms=settings.stuck_after_ms,
-    )
+    listener: Listener,
+) -> tuple[TransformView, HttpServer]:
+    """What a worker shows of itself, and what it serves: tables too, where it has any."""
+    if not isinstance(tasks, AggregateTasks):
+        view = TransformView(worker, identity, tasks, admin, settings)
+        return view, HttpServer(stateless_application(view, metrics.registry), listener)
+    owner = AggregateView(worker, identity, topology, tasks, admin, settings)
     directory = Directory.of_group(admin, identity.group, identity.source)
-    server = QueryServer(view, directory, listener, verify=verifier(settings, view), registry=metrics.registry)
+    verify = noting(metrics.verified, verifier(settings, owner))
+    return owner, HttpServer(application(owner, directory, verify, metrics.registry), listener)
+
+
+@contextmanager
+def _beside(view: TransformView, server: HttpServer) -> Iterator[None]:
+    """Questions answered, and the worker's view of itself kept fresh, while the loop runs."""
     view.start()
     server.start()
     try:

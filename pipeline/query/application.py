@@ -1,9 +1,10 @@
-"""The routes of an aggregate worker as an ASGI application."""
+"""What workers serve, as ASGI applications."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -11,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
 
 from pipeline.errors import Misconfigured, PipelineError, StateUnusable
 from pipeline.query.directory import Directory
@@ -23,17 +25,16 @@ from pipeline.query.status import StatusRoutes
 from pipeline.query.tables import TableRoutes
 from pipeline.query.verification import Verify, VerifyRoutes
 from pipeline.query.wire import RESERVED_TABLE_NAMES, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
-from pipeline.runtime.view import WorkerView
+from pipeline.runtime.view import HealthView, WorkerView
 
 
 def application(view: WorkerView, directory: Directory, verify: Verify, registry: CollectorRegistry) -> Starlette:
-    """Everything that a worker serves. Misconfigured for a table whose name the server needs for itself."""
+    """Everything that an aggregate worker serves. Misconfigured for a table whose name the server needs for itself."""
     taken = RESERVED_TABLE_NAMES & {table.name for table in view.stage.tables}
     if taken:
         raise Misconfigured(f"a table cannot be named {', '.join(sorted(taken))}", hint="rename it in the topology")
     peers = Peers(view, directory)
     tables = TableRoutes(view, peers)
-    health = HealthRoutes(view, registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: Starlette) -> AsyncIterator[None]:
@@ -42,20 +43,34 @@ def application(view: WorkerView, directory: Directory, verify: Verify, registry
         finally:
             await peers.close()
 
-    return Starlette(
-        routes=[
-            Route("/healthz", health.alive),
-            Route("/readyz", health.ready),
-            Route("/metrics", health.metrics),
+    return _application(
+        [
+            *HealthRoutes(view, registry).routes(),
             Route(STATUS_PATH, StatusRoutes(view, peers).status),
             Route(VERIFY_PATH, VerifyRoutes(view, peers, verify).verify),
             Route(TABLES_ROOT + "/{table}", tables.list_rows),
             Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
         ],
+        lifespan,
+    )
+
+
+def stateless_application(view: HealthView, registry: CollectorRegistry) -> Starlette:
+    """What a worker without tables serves."""
+    return _application(HealthRoutes(view, registry).routes())
+
+
+def _application(routes: Sequence[Route], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    return Starlette(
+        routes=routes,
         middleware=[Middleware(Guard)],
         exception_handlers=dict.fromkeys([Problem, PipelineError, HTTPException, Exception], _explain),
         lifespan=lifespan,
     )
+
+
+def _shown(route: BaseRoute) -> str:
+    return re.sub(r"{(\w+)(:path)?}", lambda part: part[1].upper(), getattr(route, "path", ""))
 
 
 async def _explain(request: Request, error: Exception) -> Response:
@@ -68,7 +83,7 @@ async def _explain(request: Request, error: Exception) -> Response:
         case PipelineError():
             problem = Problem("internal", str(error), hint=error.hint)
         case HTTPException():
-            hint = f"try {TABLES_ROOT}/TABLE, {TABLES_ROOT}/TABLE/KEY, {STATUS_PATH}, /healthz, /readyz, /metrics"
+            hint = f"try {', '.join(_shown(each) for each in request.app.routes)}"
             problem = Problem("no-such-path", f"nothing is served at {request.url.path}", hint=hint)
         case _:
             problem = Problem("internal", type(error).__name__, hint="see the worker's log")

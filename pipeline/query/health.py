@@ -1,4 +1,7 @@
-"""`/healthz`: whether the loop lives. `/readyz`: whether all that is held here is active. `/metrics`: Prometheus."""
+"""`/healthz`: whether the loop lives. `/readyz`: whether all that is held here is active. `/metrics`: Prometheus.
+
+These every worker has, of either kind.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,20 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from pipeline.query.problems import Problem
 from pipeline.query.wire import encode
-from pipeline.runtime.view import WorkerView
+from pipeline.runtime.view import HealthView
 
 
 class HealthRoutes:
-    def __init__(self, view: WorkerView, registry: CollectorRegistry) -> None:
+    def __init__(self, view: HealthView, registry: CollectorRegistry) -> None:
         self._view = view
         self._registry = registry
+
+    def routes(self) -> list[Route]:
+        return [Route("/healthz", self.alive), Route("/readyz", self.ready), Route("/metrics", self.metrics)]
 
     async def alive(self, _request: Request) -> Response:
         healthy, why = self._view.healthy()

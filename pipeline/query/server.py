@@ -1,4 +1,4 @@
-"""The HTTP server of an aggregate worker, in a thread beside its loop."""
+"""The HTTP server of a worker, in a thread beside its loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import time
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from pipeline.errors import PipelineError
-from pipeline.query.application import application
-from pipeline.query.directory import Directory
 from pipeline.query.guard import MAX_HEAD
 from pipeline.query.listener import Listener
-from pipeline.query.verification import Verify
-from pipeline.runtime.view import WorkerView
 
 MAX_CONNECTIONS = 256
 START_PATIENCE_S = 10.0
@@ -25,23 +21,14 @@ STOP_PATIENCE_S = 0.5
 logger = structlog.get_logger(__name__)
 
 
-class QueryServer:
-    """Serves what a worker holds until it is stopped. Installs no signal handlers and writes no access log."""
+class HttpServer:
+    """Serves an application until it is stopped. Installs no signal handlers and writes no access log."""
 
-    def __init__(
-        self,
-        view: WorkerView,
-        directory: Directory,
-        listener: Listener,
-        *,
-        verify: Verify,
-        registry: CollectorRegistry,
-    ) -> None:
-        """Misconfigured for a topology that names a table as the server names a path of its own."""
+    def __init__(self, application: ASGIApp, listener: Listener) -> None:
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(view, directory, verify, registry),
+                application,
                 http="h11",
                 ws="none",
                 loop="asyncio",
@@ -72,9 +59,9 @@ class QueryServer:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise PipelineError("the HTTP server did not start", hint="see the log", address=self.address)
             time.sleep(0.005)
-        logger.info("serving queries", address=self.address)
+        logger.info("serving http", address=self.address)
         if self._listener.open_to_the_network:
-            logger.warning("queries are open to the network, without encryption or password", address=self.address)
+            logger.warning("http is open to the network, without encryption or password", address=self.address)
 
     def stop(self) -> None:
         """Stop listening, give answers under way half a second, cut the rest. A second call does nothing."""

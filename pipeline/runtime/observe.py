@@ -5,73 +5,51 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
 from operators.topology import AggregateStage, Topology
 from pipeline.errors import PipelineError, StateUnusable
-from pipeline.log.api import Admin, TopicPartition
+from pipeline.log.api import Admin
 from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.source_ends import SourceEnds
 from pipeline.runtime.stuck import StuckWatch
-from pipeline.runtime.tasks import AggregateTasks
-from pipeline.runtime.view import PartitionState, PartitionStatus
+from pipeline.runtime.tasks import AggregateTasks, TransformTasks
+from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse
 from pipeline.runtime.worker import Worker
-from pipeline.state.api import Position, StoreIdentity, StoreView
+from pipeline.settings import Settings
+from pipeline.state.api import Position, StoreIdentity, StoreSize, StoreView
 
 HOUSEKEEPING_S = 1.0
 SURE_OF_MEMBERSHIP = 0.7
 """Of the session timeout, that the group's word holds: it counts from the last heartbeat, which came before."""
 CONFIRM_EVERY = 0.3
 """Of the session timeout: twice before the word runs out."""
-RATE_WEIGHT = 0.4
-"""Of the newest second in a partition's smoothed rate."""
 
 logger = structlog.get_logger(__name__)
 
 
-class _Gauge:
-    """What is known of one partition's end and pace."""
-
-    def __init__(self, position: int) -> None:
-        self.end = -1
-        self.end_at = 0.0
-        self.rate = 0.0
-        self._position = position
-        self._at = time.monotonic()
-
-    def note(self, position: int, end: int) -> None:
-        now = time.monotonic()
-        lately = max(position - self._position, 0) / max(now - self._at, 1e-3)
-        self.rate += RATE_WEIGHT * (lately - self.rate)
-        self._position, self._at = position, now
-        self.end, self.end_at = end, now
-
-
-class AggregateView:
-    """`pipeline.runtime.view.WorkerView` of an aggregate worker."""
+class TransformView:
+    """`pipeline.runtime.view.HealthView` of a worker of either kind, and all that a stateless one shows."""
 
     def __init__(
         self,
         worker: Worker,
         identity: WorkerIdentity,
-        topology: Topology,
-        tasks: AggregateTasks,
+        tasks: TransformTasks | AggregateTasks,
         admin: Admin,
-        *,
-        session_timeout_ms: int,
-        stuck_after_ms: int,
+        settings: Settings,
     ) -> None:
         self._worker = worker
         self._identity = identity
-        self._topology = topology
-        self._tasks = tasks
+        self._held_by = tasks
         self._admin = admin
-        self._sure_for_s = session_timeout_ms / 1000 * SURE_OF_MEMBERSHIP
-        self._stuck = StuckWatch(stuck_after_ms / 1000)
-        self._gauges: dict[int, _Gauge] = {}
+        self._sure_for_s = settings.session_timeout_ms / 1000 * SURE_OF_MEMBERSHIP
+        self._stuck = StuckWatch(settings.stuck_after_ms / 1000)
+        self._ends = SourceEnds(tasks.readable_end)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_house, name="statelog-housekeeping", daemon=True)
 
@@ -80,20 +58,8 @@ class AggregateView:
         return self._identity.worker_id
 
     @property
-    def topology(self) -> Topology:
-        return self._topology
-
-    @property
-    def stage(self) -> AggregateStage:
-        return self._tasks.stage
-
-    @property
     def group(self) -> str:
         return self._identity.group
-
-    @property
-    def generation(self) -> int:
-        return self._tasks.generation
 
     def start(self) -> None:
         self._thread.start()
@@ -104,42 +70,23 @@ class AggregateView:
             self._thread.join()
 
     def _keep_house(self) -> None:
-        """Each second: make what was applied survive a power cut, look where the source ends, and what stands still."""
+        """Each second: look where the source ends, and what stands still."""
         while not self._stopping.wait(HOUSEKEEPING_S):
             self._stuck.look(self.partitions())
-            held = self._tasks.held
-            for task in held.values():
-                try:
-                    task.store.sync()
-                except PipelineError as error:
-                    # Damaged or full: the loop meets the same disk at its next batch, and knows what to do about it.
-                    logger.debug("store not synced", partition=task.source.partition, reason=str(error))
+            self._sync_stores()
+            held = self._held_by.held
             try:
                 ends = self._admin.last_stable([task.source for task in held.values()]) if held else {}
             except PipelineError as error:
                 logger.debug("ends unknown", reason=str(error))
                 continue
-            self._note(ends)
+            self._ends.note(ends, {partition: task.next_offset for partition, task in self._held_by.held.items()})
 
-    def _note(self, ends: dict[TopicPartition, int]) -> None:
-        gauges = {}
-        for source, end in ends.items():
-            task = self._tasks.held.get(source.partition)
-            if task is not None:
-                gauges[source.partition] = self._gauges.get(source.partition) or _Gauge(task.next_offset)
-                gauges[source.partition].note(task.next_offset, end)
-        self._gauges = gauges
+    def _sync_stores(self) -> None:
+        """A stateless worker has none."""
 
     def _looped_lately(self) -> bool:
         return time.monotonic() - self._worker.heartbeat < self._sure_for_s
-
-    def _is_member(self) -> bool:
-        """Whether the loop has heard all that the group had to say, and the group counted this worker in, lately.
-
-        Both run out on this worker's own clock, before the group would give its partitions away. So a process that was
-        paused, or cut off, for longer than its session knows nothing until the group has checked its generation again.
-        """
-        return self._looped_lately() and time.monotonic() - self._worker.confirmed_at < self._sure_for_s
 
     def healthy(self) -> tuple[bool, str]:
         if self._looped_lately():
@@ -152,24 +99,113 @@ class AggregateView:
         alive, why = self.healthy()
         if not alive:
             return False, why
-        restoring = sorted(each for each in self._tasks.held if each not in self._tasks.active)
+        restoring = [each for each in self.partitions() if each.state is PartitionState.RESTORING]
         if restoring:
-            return False, f"restoring partitions {', '.join(map(str, restoring))}"
-        if not self._tasks.assigned:
+            return False, _time_left(restoring)
+        if not self._held_by.assigned:
             return False, "the group has not assigned partitions yet"
-        if not self._is_member() and self._tasks.active:
+        return True, ""
+
+    def pulse(self) -> Pulse:
+        now, confirmed_at = time.monotonic(), self._worker.confirmed_at
+        return Pulse(
+            loop_age_s=now - self._worker.heartbeat,
+            confirmed_age_s=None if confirmed_at == -math.inf else now - confirmed_at,
+            stuck=self._stuck.stuck,
+        )
+
+    def state_of(self, partition: int) -> PartitionState | None:
+        if partition not in self._held_by.held:
+            return None
+        if not self._looped_lately():
+            return PartitionState.STALE
+        return PartitionState.ACTIVE if partition in self._held_by.active else PartitionState.RESTORING
+
+    def partitions(self) -> list[PartitionStatus]:
+        """A stateless partition has nothing to restore but where it is: until then its end is unknown."""
+        statuses = []
+        for partition, task in sorted(self._held_by.held.items()):
+            state = self.state_of(partition)
+            if state is PartitionState.RESTORING:
+                statuses.append(PartitionStatus(partition, state, 0, -1, 0.0, 0.0, None))
+            elif state is not None:
+                statuses.append(self._ends.status(partition, state, task.next_offset))
+        return statuses
+
+    def store_sizes(self) -> Mapping[int, StoreSize]:
+        """By partition; none of a stateless stage."""
+        return {}
+
+    @property
+    def quarantined(self) -> int:
+        """Stores in quarantine; a stateless stage has none."""
+        return 0
+
+
+def _time_left(restoring: list[PartitionStatus]) -> str:
+    """Why a worker that restores is not ready, and for how long."""
+    what = f"restoring partitions {', '.join(str(each.partition) for each in restoring)}"
+    left = [each.eta_s for each in restoring if each.eta_s is not None]
+    return f"{what}, about {max(left):.0f} s left" if len(left) == len(restoring) else f"{what}, for an unknown time"
+
+
+class AggregateView(TransformView):
+    """`pipeline.runtime.view.WorkerView` of an aggregate worker."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        identity: WorkerIdentity,
+        topology: Topology,
+        tasks: AggregateTasks,
+        admin: Admin,
+        settings: Settings,
+    ) -> None:
+        super().__init__(worker, identity, tasks, admin, settings)
+        self._topology = topology
+        self._tasks = tasks
+
+    @property
+    def topology(self) -> Topology:
+        return self._topology
+
+    @property
+    def stage(self) -> AggregateStage:
+        return self._tasks.stage
+
+    @property
+    def generation(self) -> int:
+        return self._tasks.generation
+
+    def _sync_stores(self) -> None:
+        """Make what was applied survive a power cut."""
+        for task in self._tasks.held.values():
+            try:
+                task.store.sync()
+            except PipelineError as error:
+                # Damaged or full: the loop meets the same disk at its next batch, and knows what to do about it.
+                logger.debug("store not synced", partition=task.source.partition, reason=str(error))
+
+    def _is_member(self) -> bool:
+        """Whether the loop has heard all that the group had to say, and the group counted this worker in, lately.
+
+        Both run out on this worker's own clock, before the group would give its partitions away. So a process that was
+        paused, or cut off, for longer than its session knows nothing until the group has checked its generation again.
+        """
+        return self._looped_lately() and time.monotonic() - self._worker.confirmed_at < self._sure_for_s
+
+    def ready(self) -> tuple[bool, str]:
+        is_ready, why = super().ready()
+        if is_ready and not self._is_member() and self._tasks.active:
             since_s = time.monotonic() - self._worker.confirmed_at
             return False, "the group has not confirmed this worker " + (
                 "yet" if since_s == math.inf else f"for {since_s:.1f} s"
             )
-        return True, ""
+        return is_ready, why
 
     def state_of(self, partition: int) -> PartitionState | None:
-        if partition not in self._tasks.held:
-            return None
-        if partition not in self._tasks.active:
-            return PartitionState.RESTORING if self._looped_lately() else PartitionState.STALE
-        return PartitionState.ACTIVE if self._is_member() else PartitionState.STALE
+        state = super().state_of(partition)
+        return PartitionState.STALE if state is PartitionState.ACTIVE and not self._is_member() else state
 
     def partitions(self) -> list[PartitionStatus]:
         statuses = []
@@ -184,17 +220,20 @@ class AggregateView:
                 )
                 statuses.append(PartitionStatus(partition, state, done, end, 0.0, rate, eta_s))
             elif state is not None:
-                statuses.append(self._fed(partition, state, task.store.position.source_next))
+                statuses.append(self._ends.status(partition, state, task.store.position.source_next))
         return statuses
 
-    def _fed(self, partition: int, state: PartitionState, position: int) -> PartitionStatus:
-        gauge = self._gauges.get(partition)
-        if gauge is None or gauge.end < 0:
-            return PartitionStatus(partition, state, position, -1, 0.0, 0.0, None)
-        end = self._tasks.readable_end(partition, position, gauge.end)
-        left = max(end - position, 0)
-        eta_s = 0.0 if left == 0 else left / gauge.rate if gauge.rate > 1 else None
-        return PartitionStatus(partition, state, position, end, time.monotonic() - gauge.end_at, gauge.rate, eta_s)
+    def store_sizes(self) -> Mapping[int, StoreSize]:
+        """By partition, of those that can say: one that is being closed, or is damaged, cannot."""
+        sizes = {}
+        for partition, task in self._tasks.held.items():
+            with suppress(PipelineError):
+                sizes[partition] = task.store.size()
+        return sizes
+
+    @property
+    def quarantined(self) -> int:
+        return self._tasks.quarantined
 
     @contextmanager
     def view(self, partition: int) -> Iterator[StoreView]:

@@ -23,6 +23,7 @@ class Outbox:
         self._topics = {topic: prefix + topic for topic in stage.outputs}
         self._dead_letters = prefix + DEAD_LETTERS
         self._source = prefix + stage.source
+        self._refused: dict[str, int] = {}
 
     def send(self, output: Output) -> None:
         """Raises KeyError for a topic that the stage did not declare."""
@@ -31,6 +32,7 @@ class Outbox:
 
     def refuse(self, record: Record, refusal: Refusal) -> None:
         """Keep a refused record whole, with its reason and where it came from."""
+        self._refused[refusal.reason] = self._refused.get(refusal.reason, 0) + 1
         letter = DeadLetter(
             key=record.key,
             value=record.value,
@@ -46,3 +48,8 @@ class Outbox:
         self._sink.send_with_headers(
             self._dead_letters, record.key, record.value, max(record.timestamp_ms, 0), letter.headers()
         )
+
+    def take_refused(self) -> dict[str, int]:
+        """By reason, how many records were refused since this was asked last: those of one transaction."""
+        refused, self._refused = self._refused, {}
+        return refused

@@ -1,4 +1,4 @@
-"""Restores as lines in the log."""
+"""Restores as lines in the log, and as numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import time
 
 import structlog
 
+from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.restore import Progress
+from pipeline.runtime.restorer import RestoreListener
 
 EVERY_S = 2.0
 WORTH_A_LINE = 1_000
@@ -44,3 +46,17 @@ class RestoreLog:
         seconds = time.monotonic() - progress.began
         logger.info("restored", partition=partition, records=progress.records, seconds=round(seconds, 3),
                     rate=round(progress.rate))  # fmt: skip
+
+
+class CountedRestores:
+    """A `RestoreListener` that counts, and passes on what it is told."""
+
+    def __init__(self, listener: RestoreListener, metrics: WorkerMetrics) -> None:
+        self._listener = listener
+        self._metrics = metrics
+        self.started = listener.started
+        self.moved = listener.moved
+
+    def finished(self, partition: int, progress: Progress) -> None:
+        self._metrics.restored(progress.records, time.monotonic() - progress.began)
+        self._listener.finished(partition, progress)

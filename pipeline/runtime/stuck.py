@@ -32,6 +32,8 @@ class StuckWatch:
         """By partition, where it is and since when; of those that have work."""
         self.why = ""
         """What stands still; empty while nothing does."""
+        self.stuck = 0
+        """How many partitions do."""
 
     def look(self, statuses: Iterable[PartitionStatus]) -> None:
         now = self._clock()
@@ -52,6 +54,7 @@ class StuckWatch:
 
     def _tell(self, stuck: list[tuple[PartitionStatus, float]]) -> None:
         was = self.why
+        self.stuck = len(stuck)
         self.why = "; ".join(_line(status, stands_s) for status, stands_s in stuck)
         if self.why and not was:
             logger.error("no progress", why=self.why, threads=where_threads_stand())

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from operators.topology import TableSpec
 from pipeline.errors import StateLost
+from pipeline.runtime.metrics import TIMED_ONE_OF, TableReads
 from pipeline.state.api import Store
 from pipeline.state.envelope import seal, unseal
 
@@ -40,11 +41,12 @@ class TaskTable(Generic[Value]):
     get: Callable[[bytes], Value | None]
     put: Callable[[bytes, Value], None]
 
-    def __init__(self, spec: TableSpec[Value], store: Store) -> None:
+    def __init__(self, spec: TableSpec[Value], store: Store, reads: TableReads) -> None:
         self.name = spec.name
         self._codec = spec.value
         self._cached = spec.cached
         self._store = store
+        self._reads = reads
         self._half = 0
         self._young: dict[bytes, Value] = {}
         self._old: dict[bytes, Value] = {}
@@ -62,10 +64,13 @@ class TaskTable(Generic[Value]):
             cached = self._old.get(key, _ABSENT)
             if cached is _ABSENT:
                 return self._load(key)
+        self._reads.cached += 1
         return cached
 
     def _load(self, key: bytes) -> Value | None:
-        sealed = self._store.get(self.name, key)
+        reads, get = self._reads, self._store.get
+        reads.loaded += 1
+        sealed = get(self.name, key) if reads.loaded % TIMED_ONE_OF else reads.timed(get, self.name, key)
         if sealed is None:
             return None
         payload = unseal(sealed)

@@ -12,6 +12,7 @@ from pipeline.errors import StateUnusable
 from pipeline.log.api import Committed, Delivery, Message, Sink, TopicPartition
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.metadata import CommittedMetadata
+from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.outbox import Outbox
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.tables import TaskTable
@@ -33,8 +34,8 @@ class Task(Protocol):
     passed: int
     """How far the source was read while nothing was left unprocessed; commit markers included."""
 
-    def process(self, messages: Sequence[Message], outbox: Outbox) -> int:
-        """Take consecutive records of the partition; returns how many were refused. Raises RefusalLimit."""
+    def process(self, messages: Sequence[Message], outbox: Outbox) -> None:
+        """Take consecutive records of the partition. Raises RefusalLimit."""
         ...
 
     def record(self, sink: Sink) -> None:
@@ -70,11 +71,10 @@ class _SourceTask:
         self.next_offset = next_offset
         self.refusals.restore(metadata.refusals if metadata else None)
 
-    def process(self, messages: Sequence[Message], outbox: Outbox) -> int:
+    def process(self, messages: Sequence[Message], outbox: Outbox) -> None:
         """The hot loop: per record only decode, look up, fold, all of them the operator's."""
         operate = self._operate
         topic_id, partition = self.topic_id, self.source.partition
-        refused = 0
         first = self.refusals.seen
         for index, message in enumerate(messages, first):
             record = Record(
@@ -87,13 +87,11 @@ class _SourceTask:
                 outbox.send(outcome)
             elif type(outcome) is Refusal:
                 self._refuse(record, outcome, index, outbox)
-                refused += 1
             else:
                 for output in outcome:  # type: ignore[union-attr]
                     outbox.send(output)
         self.refusals.seen = first + len(messages)
         self.next_offset = messages[-1].offset() + 1
-        return refused
 
     def _refuse(self, record: Record, refusal: Refusal, index: int, outbox: Outbox) -> None:
         outbox.refuse(record, refusal)
@@ -137,15 +135,17 @@ class AggregateTask(_SourceTask):
         partitions: int,
         prefix: str,
         store: Store,
+        metrics: WorkerMetrics,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         """`partitions` is how many the source has."""
         self.store = store
+        self._metrics = metrics
         self._clock = clock
         self._stage = stage
         self._partitions = partitions
         self._changelogs = {table.name: prefix + table.changelog for table in stage.tables}
-        self._tables = {table.name: TaskTable(table, store) for table in stage.tables}
+        self._tables = {table.name: TaskTable(table, store, metrics.reads(table.name)) for table in stage.tables}
         self._writes = WriteSet()
         self._changelog_next: dict[str, int] = {}
         self._context = TaskContext(source.partition, owns)
@@ -168,9 +168,9 @@ class AggregateTask(_SourceTask):
             table.forget_cache()
         self._operate = self._make_operator()
 
-    def process(self, messages: Sequence[Message], outbox: Outbox) -> int:
+    def process(self, messages: Sequence[Message], outbox: Outbox) -> None:
         with self._named():
-            return super().process(messages, outbox)
+            super().process(messages, outbox)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -205,8 +205,10 @@ class AggregateTask(_SourceTask):
 
     def settle(self) -> None:
         position = Position(self.next_offset, dict(self._changelog_next), self._clock.now_ms())
+        began = self._clock.monotonic()
         with self._named():
             self.store.apply(self._writes, position)
+        self._metrics.put(self._clock.monotonic() - began)
         self._writes = WriteSet()
         for table in self._tables.values():
             table.settle()

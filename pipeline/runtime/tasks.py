@@ -17,6 +17,7 @@ from pipeline.partitioning import partition_of
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.cluster import Topics, partitions_changed
 from pipeline.runtime.crash import CrashHook
+from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restore import REBUILD_HINT, Restoration
 from pipeline.runtime.restorer import POLL_RECORDS, RestoreListener, Restorer
@@ -63,6 +64,7 @@ class Surroundings:
     group: str
     listener: RestoreListener
     reach: CrashHook
+    metrics: WorkerMetrics
     restore_beside: bool = True
     """Whether restores run on a thread of their own; else whoever drives the worker calls `restorer.step`."""
     restore_poll_records: int = POLL_RECORDS
@@ -125,6 +127,13 @@ class _Tasks:
             starts[task.source] = plan.source_next
         return starts
 
+    def readable_end(self, partition: int, position: int, last_stable: int) -> int:
+        """The end as a reader sees it: commit markers at the tail hold offsets, and no record to fold."""
+        task = self.active.get(partition)
+        if task is not None and position == task.next_offset and task.passed >= last_stable:
+            return position
+        return last_stable
+
     def note_passed(self) -> None:
         """Nothing polled is left unprocessed: note how far the reader is, markers at the tail included."""
         for task in self.active.values():
@@ -146,16 +155,22 @@ class TransformTasks(_Tasks):
     def __init__(self, around: Surroundings, stage: TransformStage) -> None:
         super().__init__(around)
         self._stage = stage
+        self.held: Mapping[int, TransformTask] = {}
+        """Every task here; replaced, never changed."""
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
         topic_id, operator = self._around.topics.source_id, self._stage.operator
-        self.restorer.add([(TransformTask(each, topic_id, self._refusals(), operator), None) for each in partitions])
+        tasks = [TransformTask(each, topic_id, self._refusals(), operator) for each in partitions]
+        self.held = {**self.held, **{task.source.partition: task for task in tasks}}
+        self.restorer.add([(task, None) for task in tasks])
 
     def remove(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
         for source in partitions:
             self._deactivate(source.partition)
+        gone = {source.partition for source in partitions}
+        self.held = {each: held for each, held in self.held.items() if each not in gone}
 
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
         for source in partitions:
@@ -198,6 +213,7 @@ class AggregateTasks(_Tasks):
             partitions=count,
             prefix=self._around.settings.prefix,
             store=self._open_store(partition),
+            metrics=self._around.metrics,
             clock=self._around.clock,
         )
         self.held = {**self.held, partition: task}
@@ -230,12 +246,10 @@ class AggregateTasks(_Tasks):
         moved = self._stores.quarantine(partition, str(why))
         logger.warning("store put in quarantine, rebuilding", partition=partition, why=str(why), kept=str(moved))
 
-    def readable_end(self, partition: int, position: int, last_stable: int) -> int:
-        """The end as a reader sees it: commit markers at the tail hold offsets, and no record to fold."""
-        task = self.active.get(partition)
-        if task is not None and position == task.next_offset and task.passed >= last_stable:
-            return position
-        return last_stable
+    @property
+    def quarantined(self) -> int:
+        """How many stores of this worker lie in quarantine."""
+        return self._stores.quarantined()
 
     def _spread_cache(self) -> None:
         """The worker's cache is shared out evenly over what it holds."""

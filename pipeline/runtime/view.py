@@ -39,8 +39,31 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     """Seconds to the end at that rate; None when it stands still."""
 
 
-class WorkerView(Protocol):
-    """A worker as its HTTP server sees it; every method may be called from any thread."""
+class Pulse(msgspec.Struct, frozen=True):
+    """How a worker's loop is."""
+
+    loop_age_s: float
+    """Since it last went round."""
+    confirmed_age_s: float | None
+    """Since the group last confirmed the worker; None when it never has."""
+    stuck: int
+    """Partitions that have work and have long made no progress."""
+
+
+class HealthView(Protocol):
+    """What the supervisor of a worker asks, of either kind; every method may be called from any thread."""
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop lives, and if not, why."""
+        ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether every partition held here is active, and if not, why."""
+        ...
+
+
+class WorkerView(HealthView, Protocol):
+    """An aggregate worker as its HTTP server sees it; every method may be called from any thread."""
 
     @property
     def worker_id(self) -> str: ...
@@ -53,14 +76,6 @@ class WorkerView(Protocol):
     @property
     def generation(self) -> int:
         """Rises with each assignment change that this worker sees."""
-        ...
-
-    def healthy(self) -> tuple[bool, str]:
-        """Whether the loop lives, and if not, why."""
-        ...
-
-    def ready(self) -> tuple[bool, str]:
-        """Whether every partition held here is active, and if not, why."""
         ...
 
     def partitions(self) -> list[PartitionStatus]: ...

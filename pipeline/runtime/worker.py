@@ -166,8 +166,8 @@ class Worker:
                 self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
             batch = list(run)
             self._open_work[partition] = task
-            refused = task.process(batch, self._outbox)
-            self._metrics.processed(len(batch), refused)
+            task.process(batch, self._outbox)
+            self._metrics.processed(len(batch))
             self._folded += len(batch)
         self._reach(CrashPoint.FOLDED, self._folded)
 
@@ -185,10 +185,10 @@ class Worker:
             self._guarded(self._commit)
 
     def _commit(self) -> None:
-        assert self._sink is not None and self._source is not None  # noqa: S101, PT018 - work is open, so both are
+        assert self._sink is not None and self._source is not None and self._outbox is not None  # noqa: S101, PT018
         began = self._clock.monotonic()
         commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
-        self._metrics.committed(self._folded, self._clock.monotonic() - began)
+        self._metrics.committed(self._folded, self._clock.monotonic() - began, self._outbox.take_refused())
         self._note_confirmed(began)
         self._open_work = {}
         self._folded = 0
@@ -221,7 +221,7 @@ class Worker:
             act()
         except (TransactionAborted, Retryable) as error:
             logger.warning("transaction aborted", reason=str(error))
-            self._metrics.aborted()
+            self._metrics.aborted("aborted")
             self._drop_work()
             self._abort()
         except (Fenced, OutcomeUnknown) as error:
@@ -236,6 +236,8 @@ class Worker:
         for task in self._open_work.values():
             task.drop()
         dropped, self._open_work, self._folded = self._open_work, {}, 0
+        if self._outbox is not None:
+            self._outbox.take_refused()
         self._send_back(list(dropped))
 
     def _send_back(self, partitions: Sequence[int]) -> None:
@@ -259,7 +261,7 @@ class Worker:
         """
         self._fenced_in_a_row += isinstance(error, Fenced)  # an outcome unknown is no sign of another with this id
         logger.warning("producer lost", reason=str(error), times=self._fenced_in_a_row)
-        self._metrics.aborted()
+        self._metrics.aborted("fenced" if isinstance(error, Fenced) else "unknown-outcome")
         if self._fenced_in_a_row > FENCED_LIMIT:
             raise Fenced(
                 "the producer is fenced again and again",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -55,6 +55,14 @@ class WriteSet:
     rows: dict[str, dict[bytes, bytes | None]] = field(default_factory=dict)
 
 
+class StoreSize(NamedTuple):
+    """How large a store is."""
+
+    disk_bytes: int
+    keys: dict[str, int]
+    """By table; an estimate."""
+
+
 class Stores(Protocol):
     """Where one worker's stores live, held by it alone until `release`."""
 
@@ -64,6 +72,10 @@ class Stores(Protocol):
 
     def quarantine(self, partition: int, why: str) -> Path | None:
         """Put a store that cannot be trusted aside; where to, or None if there was none."""
+        ...
+
+    def quarantined(self) -> int:
+        """How many stores were put aside and still are there."""
         ...
 
     def release(self) -> None: ...
@@ -122,6 +134,10 @@ class Store(Protocol):
 
     def sync(self) -> None:
         """Make what was applied survive a power cut."""
+        ...
+
+    def size(self) -> StoreSize:
+        """What it takes; may be asked from any thread."""
         ...
 
     def close(self) -> None: ...

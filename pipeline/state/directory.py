@@ -87,6 +87,11 @@ class StateDirectory:
             shutil.rmtree(old, ignore_errors=True)
         return target
 
+    def quarantined(self) -> int:
+        """How many stores were put aside and still are there."""
+        aside = self.path / _QUARANTINE
+        return sum(1 for _ in aside.iterdir()) if aside.is_dir() else 0
+
     def remove(self, partition: int) -> None:
         """Delete a store, if there is one. StateLocked when it is still open."""
         store = self.partition(partition)

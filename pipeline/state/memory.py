@@ -11,7 +11,7 @@ from threading import Lock
 import msgspec
 
 from pipeline.errors import StateForeign, StateUnusable
-from pipeline.state.api import Position, Restoring, StoreIdentity, StoreView, WriteSet
+from pipeline.state.api import Position, Restoring, StoreIdentity, StoreSize, StoreView, WriteSet
 from pipeline.state.envelope import seal, unseal
 
 _CHECKPOINT = "memory-checkpoint"
@@ -66,6 +66,10 @@ class MemoryStores:
         """It is gone: nobody looks into a quarantine in memory."""
         self.stores.pop(partition, None)
         return None
+
+    def quarantined(self) -> int:
+        """There is no quarantine."""
+        return 0
 
     def release(self) -> None:
         """Nothing to release."""
@@ -136,6 +140,14 @@ class MemoryStore:
 
     def sync(self) -> None:
         self._check_open()
+
+    def size(self) -> StoreSize:
+        """Of keys and values, had they been written down."""
+        self._check_open()
+        with self._moment:
+            rows = {name: list(table.items()) for name, table in self._tables.items()}
+        used = sum(len(key) + len(value) for table in rows.values() for key, value in table)
+        return StoreSize(used, {name: len(table) for name, table in rows.items()})
 
     def close(self) -> None:
         self._closed = True

@@ -6,14 +6,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 from rocksdict import AccessType, Checkpoint, Rdict, WriteBatch
 
 from pipeline.errors import PipelineError, StateUnusable
-from pipeline.state.api import Position, Restoring, StoreIdentity, StoreView, WriteSet
+from pipeline.state.api import Position, Restoring, StoreIdentity, StoreSize, StoreView, WriteSet
 from pipeline.state.envelope import seal, unseal
 from pipeline.state.identity import check_identity, read_identity, sync_directory, write_identity
 from pipeline.state.lock import DirectoryLock
@@ -33,6 +33,7 @@ _POSITION = b"position"
 _RESTORING = b"restoring"
 MID_RESTORE = "a store in mid-restore is no prefix"
 _TABLE = "table:"
+_ESTIMATED_KEYS = "rocksdb.estimate-num-keys"
 
 CLOSE_TIMEOUT_S = 5.0
 """How long `close` waits for readers before it closes under them."""
@@ -223,6 +224,16 @@ class RocksStore:
         except Exception as error:
             raise translated(error, self._directory) from error
 
+    def size(self) -> StoreSize:
+        """Of its files, whatever is in them: rows, their log, and what was overwritten and not yet compacted."""
+        with self._moment:
+            self._check_open()
+            try:
+                keys = {name: table.property_int_value(_ESTIMATED_KEYS) or 0 for name, table in self._tables.items()}
+            except Exception as error:
+                raise translated(error, self._directory) from error
+        return StoreSize(sum(_sizes(self._directory / _DATABASE)), keys)
+
     def close(self) -> None:
         """Sync, wait for readers (at most CLOSE_TIMEOUT_S), and let go of the directory. A second call does nothing."""
         with self._moment:
@@ -297,6 +308,13 @@ class RocksStore:
         except Exception as error:
             raise translated(error, self._directory) from error
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    """Of the files that are there; a compaction may take one away meanwhile."""
+    for file in directory.iterdir():
+        with suppress(FileNotFoundError):
+            yield file.stat().st_size
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pipeline.log.memory import MemoryCluster
 from pipeline.runtime.cluster import look_up
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.identity import WorkerIdentity, application_of
-from pipeline.runtime.metrics import WorkerMetrics
+from pipeline.runtime.metrics import AbortCause, TableReads, WorkerMetrics
 from pipeline.runtime.restore import Progress
 from pipeline.runtime.start import make_tasks
 from pipeline.runtime.task import AggregateTask, Task
@@ -41,15 +41,23 @@ class _Tally(WorkerMetrics):
     def __init__(self) -> None:
         self.aborts = 0
         self.folded = 0
+        self.refused = 0
 
-    def processed(self, records: int, refused: int) -> None:
+    def processed(self, records: int) -> None:
         """Not asked for."""
 
-    def committed(self, records: int, seconds: float) -> None:  # noqa: ARG002
+    def committed(self, records: int, seconds: float, refused: Mapping[str, int]) -> None:  # noqa: ARG002
         self.folded += records
+        self.refused += sum(refused.values())
 
-    def aborted(self) -> None:
+    def aborted(self, cause: AbortCause) -> None:  # noqa: ARG002
         self.aborts += 1
+
+    def put(self, seconds: float) -> None:
+        """Not asked for."""
+
+    def reads(self, table: str) -> TableReads:  # noqa: ARG002
+        return TableReads(self.put)
 
 
 class _Silent:
@@ -96,7 +104,7 @@ class Process:
         admin = self.log.admin()
         around = Surroundings(
             settings, self.log, admin, look_up(admin, settings.prefix, stage), identity.group, _Silent(),
-            self._reach, restore_beside=False, restore_poll_records=RESTORE_POLL_RECORDS, clock=clock,
+            self._reach, self.metrics, restore_beside=False, restore_poll_records=RESTORE_POLL_RECORDS, clock=clock,
         )  # fmt: skip
         stores: Stores | None = None
         if isinstance(stage, AggregateStage):

@@ -245,3 +245,18 @@ def test_a_closed_store_says_so(store: Store, tmp_path: Path) -> None:
     ):
         with pytest.raises(StateUnusable, match="closed"):
             use()
+
+
+def test_its_size_is_of_what_it_holds(store: Store) -> None:
+    empty = store.size()
+    assert empty.keys == {"counts": 0, "names": 0}
+    put(store, 1, counts={b"%d" % number: bytes(100) for number in range(1_000)}, names={b"a": b"b"})
+    size = store.size()
+    assert size.keys == {"counts": 1_000, "names": 1}
+    assert size.disk_bytes > empty.disk_bytes + 10_000  # zeros: RocksDB compresses what it flushes, not its log
+
+
+def test_a_closed_store_has_no_size(store: Store) -> None:
+    store.close()
+    with pytest.raises(StateUnusable):
+        store.size()

@@ -18,6 +18,7 @@ from pipeline.log.reader import KafkaReader
 from pipeline.runtime.clock import MACHINE_CLOCK
 from pipeline.runtime.crash import CrashPoint, nowhere
 from pipeline.runtime.metadata import CommittedMetadata
+from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.progress_log import RestoreLog
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restore import Restoration
@@ -173,7 +174,7 @@ class Restored:
         group = cluster.group("aggregate")
         task = AggregateTask(
             source, source_id, RefusalCount(0, 0), stage=stage, owns=lambda _key: True, partitions=1,
-            prefix=cluster.settings.prefix, store=self.store,
+            prefix=cluster.settings.prefix, store=self.store, metrics=WorkerMetrics(stage.name),
         )  # fmt: skip
         configuration = {
             **common(cluster.settings, "statelog-test"), "group.id": group, "isolation.level": "read_committed",

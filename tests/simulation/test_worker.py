@@ -197,3 +197,14 @@ def test_the_same_id_twice_ends_the_older_worker() -> None:
     assert not older.alive
     world.run(ENOUGH)
     assert_folded_once(world, "another")
+
+
+def test_refusals_of_a_transaction_that_never_was_are_not_counted() -> None:
+    world = AggregateWorld(partitions=1)
+    world.cluster.feed("telemetry", [(b"press-07", b"no json")] * 20)
+    worker = world.start("transform", "t0")
+    world.cluster.lose_commit_answer(worker.identity.transactional_id, happened=False)
+    world.run(ENOUGH)
+    world.stop()
+    assert worker.metrics.aborts == 1
+    assert worker.metrics.refused == len(world.cluster.records("dead-letters")) == 20

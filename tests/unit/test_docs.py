@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from pipeline import errors
 from pipeline.cli.main import app
+from pipeline.runtime.catalogue import Metric
 from pipeline.settings import Settings
 from schemas.reasons import Reason
 
@@ -141,6 +142,13 @@ def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
         f"STATELOG_{name.upper()}": words.get(field.default, str(field.default))
         for name, field in Settings.model_fields.items()
     }
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    assert rows(section("docs/operating.md", "Metrics")) == [
+        [name, kind, ", ".join(labels), meaning]
+        for name, kind, meaning, labels, _ in (metric.value for metric in Metric)
+    ]
 
 
 def test_every_error_has_its_heading_and_no_other() -> None:

@@ -71,6 +71,7 @@ def test_no_name_leads_out_of_the_data_directory(name: str, tmp_path_factory: py
 
 def test_a_store_in_quarantine_says_why_and_leaves_its_place_free(tmp_path: Path) -> None:
     directory = StateDirectory.claim(tmp_path, "app", "w")
+    assert directory.quarantined() == 0
     open_store(directory, 3).close()
     moved = directory.quarantine(3, "a block was bad")
     assert moved is not None
@@ -87,6 +88,7 @@ def test_a_few_quarantined_stores_are_kept_and_no_more(tmp_path: Path) -> None:
         open_store(directory, 1).close()
         moved.append(directory.quarantine(1, f"reason {number}"))
     assert [path for path in moved if path and path.exists()] == moved[2:]
+    assert directory.quarantined() == QUARANTINES_KEPT
 
 
 def test_an_open_store_is_neither_moved_nor_removed(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from operators.topology import AggregateStage, KeyRange, TableSpec, Topology
 from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError
 from pipeline.log.api import Member, TopicPartition
+from pipeline.query.application import application
 from pipeline.query.directory import Directory
 from pipeline.query.listener import Listener
-from pipeline.query.server import QueryServer
+from pipeline.query.server import HttpServer
 from pipeline.runtime.view import PartitionState, PartitionStatus
 from pipeline.state.api import Position, Store, StoreIdentity, StoreView, WriteSet
 from pipeline.state.envelope import seal
@@ -149,7 +150,7 @@ class World:
         self.partitions = partitions
         self._make_store = make_store or (lambda partition: MemoryStore(identity(partition), list(tables())))
         self.workers: dict[str, Worker] = {}
-        self.servers: dict[str, QueryServer] = {}
+        self.servers: dict[str, HttpServer] = {}
         self.told: dict[str, list[int]] = {}
         """Which partitions the group says that a worker owns."""
         self.group_is_away = False
@@ -162,7 +163,7 @@ class World:
             worker.hold(partition, self.stores[partition])
         registry = CollectorRegistry()
         Counter("asked", "as a test sees it", registry=registry).inc()
-        server = QueryServer(worker, self.directory(), Listener(), verify=verify, registry=registry)
+        server = HttpServer(application(worker, self.directory(), verify, registry), Listener())
         server.start()
         self.workers[worker_id] = worker
         self.servers[worker_id] = server
@@ -201,7 +202,7 @@ class World:
 
     def close(self) -> None:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(QueryServer.stop, self.servers.values()))
+            list(pool.map(HttpServer.stop, self.servers.values()))
         for store in self.stores.values():
             store.close()
 
