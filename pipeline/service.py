@@ -28,6 +28,7 @@ from pipeline.runtime.progress_log import CountedRestores
 from pipeline.runtime.restorer import RestoreListener
 from pipeline.runtime.start import load_topology, make_tasks, stage_of
 from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
+from pipeline.runtime.tracing import commit_traces
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
@@ -60,7 +61,10 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         cleanup.callback(tasks.stop)
         asked = isinstance(tasks, AggregateTasks)
         confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if asked else None
-        worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, confirm_every_s=confirm_every_s)
+        traces = commit_traces(settings, stage.name, identity.worker_id)
+        cleanup.callback(traces.close)
+        worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, traces=traces,
+                        confirm_every_s=confirm_every_s)  # fmt: skip
         view, server = _shown(settings, topology, tasks, worker, identity, admin, metrics, listener)
         metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
         cleanup.enter_context(_beside(view, server))

@@ -75,3 +75,4 @@ class Settings(BaseSettings):
         "auto", description="auto: console on a terminal, JSON elsewhere"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    traces: Literal["none", "otlp"] = Field("none", description="OpenTelemetry: a span a commit, sent by OTLP")

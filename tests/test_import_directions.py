@@ -54,6 +54,8 @@ DOORS: Final = {
     "uvicorn": ("pipeline/query/*",),
     "starlette": ("pipeline/query/*",),
     "typer": ("pipeline/cli/*",),
+    "opentelemetry": ("pipeline/runtime/tracing.py",),
+    "prometheus_client": ("pipeline/runtime/metrics.py", "pipeline/runtime/gauges.py", "pipeline/query/*"),
     "pint": ("operators/compile_units.py",),
 }
 """A client of the outside, and the only files that may import it."""

@@ -49,6 +49,7 @@ FLAGS: dict[str, str] = {
     "window_ms": "length of a window",
     "grace_ms": "how long after its end a window still takes readings",
     "window_retention_ms": "how much of a metric's past device-windows keeps",
+    "traces": "OpenTelemetry: a span a commit, sent by OTLP",
 }
 """Settings that may be flags, with their descriptions; a test holds them against those of the settings."""
 

@@ -35,6 +35,7 @@ SETTINGS = (
     "window_ms",
     "grace_ms",
     "window_retention_ms",
+    "traces",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operators.api import Output, Record, Refusal
 from operators.topology import DEAD_LETTERS, Stage
-from pipeline.log.api import Sink
+from pipeline.log.api import Headers, Sink
 from pipeline.runtime.clock import Clock
 from schemas.dead_letter import DeadLetter
 
@@ -24,6 +24,15 @@ class Outbox:
         self._dead_letters = prefix + DEAD_LETTERS
         self._source = prefix + stage.source
         self._refused: dict[str, int] = {}
+        self._marks: Headers = ()
+
+    def mark(self, headers: Headers) -> None:
+        """Send these headers with everything from here on."""
+        self._marks = headers
+        self._send = self._send_marked if headers else self._sink.send
+
+    def _send_marked(self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        self._sink.send_with_headers(topic, key, value, timestamp_ms, self._marks)
 
     def send(self, output: Output) -> None:
         """Raises KeyError for a topic that the stage did not declare."""
@@ -46,7 +55,7 @@ class Outbox:
             stage=self._stage,
         )
         self._sink.send_with_headers(
-            self._dead_letters, record.key, record.value, max(record.timestamp_ms, 0), letter.headers()
+            self._dead_letters, record.key, record.value, max(record.timestamp_ms, 0), [*letter.headers(), *self._marks]
         )
 
     def take_refused(self) -> dict[str, int]:

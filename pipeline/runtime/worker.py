@@ -20,6 +20,7 @@ from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.outbox import Outbox
 from pipeline.runtime.task import Task
 from pipeline.runtime.tasks import TaskSet
+from pipeline.runtime.tracing import NO_TRACES, CommitTraces
 from pipeline.settings import Settings
 
 IDLE_POLL_S = 0.1
@@ -48,6 +49,7 @@ class Worker:
         *,
         metrics: WorkerMetrics,
         reach: CrashHook = nowhere,
+        traces: CommitTraces = NO_TRACES,
         clock: Clock = MACHINE_CLOCK,
         confirm_every_s: float | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Worker:
         self._log = log
         self._tasks = tasks
         self._metrics = metrics
+        self._traces = traces
         self._reach = reach
         self._clock = clock
         self._confirm_every_s = confirm_every_s
@@ -164,8 +167,10 @@ class Worker:
             if not self._open_work:
                 self._sink.begin()
                 self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
+                self._traces.begin(self._outbox)
             batch = list(run)
             self._open_work[partition] = task
+            self._traces.saw(batch)
             task.process(batch, self._outbox)
             self._metrics.processed(len(batch))
             self._folded += len(batch)
@@ -188,7 +193,9 @@ class Worker:
         assert self._sink is not None and self._source is not None and self._outbox is not None  # noqa: S101, PT018
         began = self._clock.monotonic()
         commit(list(self._open_work.values()), self._sink, self._source.membership(), self._reach)
-        self._metrics.committed(self._folded, self._clock.monotonic() - began, self._outbox.take_refused())
+        seconds = self._clock.monotonic() - began
+        self._metrics.committed(self._folded, seconds, self._outbox.take_refused())
+        self._traces.committed(self._folded, self._open_work, seconds)
         self._note_confirmed(began)
         self._open_work = {}
         self._folded = 0
@@ -238,6 +245,7 @@ class Worker:
         dropped, self._open_work, self._folded = self._open_work, {}, 0
         if self._outbox is not None:
             self._outbox.take_refused()
+        self._traces.dropped()
         self._send_back(list(dropped))
 
     def _send_back(self, partitions: Sequence[int]) -> None:
