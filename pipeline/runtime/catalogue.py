@@ -63,7 +63,7 @@ class Metric(Enum):
     STORE_KEYS = Spec(
         "statelog_store_keys",
         "gauge",
-        "Rows of a table, as RocksDB estimates; one written again counts twice until it is compacted",
+        "Rows of a table, as RocksDB estimates: a row counts as often as it was written since it was last compacted",
         ("partition", "table"),
     )
     ROW_READS = Spec(
@@ -111,7 +111,7 @@ class Metric(Enum):
     # The worker
     LOOP_AGE = Spec("statelog_loop_age_seconds", "gauge", "Since the loop last went round")
     CONFIRMED_AGE = Spec(
-        "statelog_confirmed_age_seconds", "gauge", "Since the group last confirmed this worker as a member"
+        "statelog_confirmed_age_seconds", "gauge", "Since the group last confirmed a worker that answers queries"
     )
     READY = Spec("statelog_ready", "gauge", "1 where /readyz says yes, else 0")
     INFO = Spec("statelog_worker_info", "gauge", "Always 1: who the worker is", ("worker", "group", "version"))

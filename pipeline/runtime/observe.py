@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from operators.topology import AggregateStage, Topology
@@ -107,12 +108,7 @@ class TransformView:
         return True, ""
 
     def pulse(self) -> Pulse:
-        now, confirmed_at = time.monotonic(), self._worker.confirmed_at
-        return Pulse(
-            loop_age_s=now - self._worker.heartbeat,
-            confirmed_age_s=None if confirmed_at == -math.inf else now - confirmed_at,
-            stuck=self._stuck.stuck,
-        )
+        return Pulse(time.monotonic() - self._worker.heartbeat, self._stuck.stuck)
 
     def state_of(self, partition: int) -> PartitionState | None:
         if partition not in self._held_by.held:
@@ -193,6 +189,11 @@ class AggregateView(TransformView):
         paused, or cut off, for longer than its session knows nothing until the group has checked its generation again.
         """
         return self._looped_lately() and time.monotonic() - self._worker.confirmed_at < self._sure_for_s
+
+    def pulse(self) -> Pulse:
+        confirmed_at = self._worker.confirmed_at
+        confirmed_age_s = None if confirmed_at == -math.inf else time.monotonic() - confirmed_at
+        return msgspec.structs.replace(super().pulse(), confirmed_age_s=confirmed_age_s)
 
     def ready(self) -> tuple[bool, str]:
         is_ready, why = super().ready()

@@ -44,10 +44,10 @@ class Pulse(msgspec.Struct, frozen=True):
 
     loop_age_s: float
     """Since it last went round."""
-    confirmed_age_s: float | None
-    """Since the group last confirmed the worker; None when it never has."""
     stuck: int
     """Partitions that have work and have long made no progress."""
+    confirmed_age_s: float | None = None
+    """Since the group last confirmed the worker; None when it never has, or, for a stateless one, is not asked to."""
 
 
 class HealthView(Protocol):

@@ -104,6 +104,8 @@ def test_only_a_worker_that_answers_needs_the_groups_word() -> None:
     assert aggregate(Loop(confirmed_at=-math.inf), tasks).ready()[1].endswith("yet")
     assert transform(cut_off, tasks).ready() == (True, "")
     assert aggregate(Loop(confirmed_at=-math.inf), tasks).pulse().confirmed_age_s is None
+    assert 5 <= (aggregate(cut_off, tasks).pulse().confirmed_age_s or 0) < 10
+    assert transform(Loop(), tasks).pulse().confirmed_age_s is None
 
 
 def test_a_worker_whose_loop_runs_and_whose_group_counts_it_in_is_active() -> None:
