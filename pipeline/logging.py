@@ -22,6 +22,10 @@ _SECRET_NAME: Final = re.compile(
     r"passw|secret|token|credential|authorization|jaas|(?:api|private|access)[._-]?key", re.IGNORECASE
 )
 _USER_IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SECRET_IN_TEXT: Final = re.compile(
+    r"""([\w.-]*(?:passw|secret|token|jaas)[\w.-]*["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;]+)""", re.IGNORECASE
+)
+"""As settings show themselves, and as a client quotes its configuration."""
 _LINES: Final = frozenset({"exception", "stack"})
 """Fields of several lines, each of which is marked as part of them."""
 _BAR: Final = "  | "
@@ -78,20 +82,20 @@ def _for_machines() -> list[Processor]:
 
 
 def _hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Secrets by the name of their field, at any depth, and users and passwords in addresses."""
+    """Secrets by the name of their field, at any depth and in texts, and users and passwords in addresses."""
     return {name: _hidden(name, value) for name, value in event.items()}
 
 
 def _hidden(name: object, value: Any) -> Any:
     if _SECRET_NAME.search(str(name)):
         return HIDDEN
-    if isinstance(value, str):
-        return _USER_IN_ADDRESS.sub(HIDDEN, value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {key: _hidden(key, each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden("", each) for each in value]
-    return value
+    return _SECRET_IN_TEXT.sub(rf"\1{HIDDEN}", _USER_IN_ADDRESS.sub(HIDDEN, str(value)))
 
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from pydantic import BaseModel
 
 from pipeline.logging import Format, set_up_logging
 
@@ -86,6 +87,37 @@ def test_secrets_are_not_written_by_whatever_name(log_format: Format, capsys: py
     assert "s3cr3t" not in written
     assert "kafka-1:9092" in written
     assert written.count("***") == 2 * len(secrets) + 2
+
+
+class Connection(BaseModel):
+    """Settings, by somebody who forgot that one of them is secret."""
+
+    servers: str = "kafka-1:9092"
+    sasl_password: str = "s3cr3t"  # noqa: S105
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Connection(),
+        repr(Connection()),
+        [Connection()],
+        str(Connection().model_dump()),
+        ValueError("sasl.password=s3cr3t is too short"),
+        "client_secret: s3cr3t",
+    ],
+    ids=str,
+)
+def test_settings_that_show_themselves_do_not_show_secrets(
+    log_format: Format, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging(log_format, "info")
+    structlog.get_logger().info("connecting", to=value, plain="partition 3: 17 records")
+    written = capsys.readouterr().err
+    assert "s3cr3t" not in written
+    assert "***" in written
+    assert "partition 3: 17 records" in written
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
