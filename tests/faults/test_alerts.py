@@ -59,9 +59,12 @@ def fired(request: pytest.FixtureRequest, figure: Callable[[str], None]) -> Iter
         seen.update({name: max(found.values()) for name, found in watch.firing().items() if name in alerts})
         return set(seen) == alerts
 
-    yield lambda watch: eventually(lambda: all_fired(watch), f"all of {alerts} fire", pause_s=0.5)
-    figure(", ".join(f"{alert} at {value:.3g}" for alert, value in sorted(seen.items())))
-    assert set(seen) == alerts
+    def wait(watch: Watch) -> None:
+        eventually(lambda: all_fired(watch), f"all of {alerts} fire", pause_s=0.5)
+        figure(", ".join(f"{alert} at {value:.3g}" for alert, value in sorted(seen.items())))
+
+    yield wait
+    assert set(seen) == alerts, "the test has not made its fault"
 
 
 class Scene:
