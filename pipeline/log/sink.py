@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, TransactionAborted
 from pipeline.log.api import Committed, Delivery, Headers, Membership, TopicPartition
 from pipeline.log.bounded import BoundedCalls, CallHangs
+from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
 
 CALL_TIMEOUT_S = 5.0
@@ -30,7 +31,11 @@ class KafkaSink:
         self._open = False
         self._bounded = BoundedCalls()
         self._producer = Producer(dict(configuration))
-        self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+        try:
+            self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+        except BaseException:
+            self._end()
+            raise
 
     def _repeat(self, call: Callable[[], None]) -> None:
         """The same call again, as the protocol asks after a retriable error, until the patience ends."""
@@ -187,3 +192,13 @@ class KafkaSink:
         with contextlib.suppress(KafkaException, SystemError):
             self._producer.purge()
             self._producer.flush(0)
+        self._end()
+
+    def _end(self) -> None:
+        """End the client now, not whenever the last reference to it goes, of which the errors it raised hold some.
+
+        What it has asked the cluster for it would go on asking: once its broker is back, an initialisation that nobody
+        waits for fences the producer that came after it.
+        """
+        end_beside([self._producer])
+        del self._producer
