@@ -43,9 +43,6 @@ def common(settings: Settings, client_id: str = "statelog") -> ClientConfig:
         "retry.backoff.max.ms": 500,
         "topic.metadata.refresh.fast.interval.ms": 10,
         "socket.nagle.disable": True,
-        # The default forgets every broker once all of them are away, and with it loses the way to the coordinators that
-        # it has cached: after an outage it would send no offsets and describe no group any more.
-        "metadata.recovery.strategy": "none",
         # Its own lines would go raw to stderr; what matters comes as errors, here and from the calls.
         "log_level": 2,
         "error_cb": _client_error,

@@ -30,7 +30,14 @@ class KafkaSink:
         self._failure: PipelineError | None = None
         self._open = False
         self._bounded = BoundedCalls()
-        self._producer = Producer(dict(configuration))
+        self._hurt = False
+        tell = configuration["error_cb"]
+
+        def note(error: KafkaError) -> None:
+            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
+            tell(error)
+
+        self._producer = Producer({**configuration, "error_cb": note})
         try:
             self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
         except BaseException:
@@ -162,10 +169,18 @@ class KafkaSink:
         def send() -> None:
             self._producer.send_offsets_to_transaction(offsets, membership.token, CALL_TIMEOUT_S)
 
+        def send_unless_hurt() -> None:
+            # Once all brokers are away the client forgets them, but not the coordinators that it has cached, which then
+            # lead nowhere: it would wait for the group's coordinator until it is given up.
+            self._producer.poll(0)
+            if self._hurt:
+                raise OutcomeUnknown("all brokers were away, and the client may not find the group again")
+            self._bounded(send, HANGS_AFTER_S)
+
         # Of all calls this one may hang for ever while, and even after, the group's coordinator was out of reach:
         # librdkafka issue 5456. Its producer is then lost; the next one of this id ends the transaction.
         try:
-            self._repeat(lambda: self._bounded(send, HANGS_AFTER_S))
+            self._repeat(send_unless_hurt)
         except CallHangs:
             raise OutcomeUnknown("the client does not come back from sending offsets", seconds=HANGS_AFTER_S) from None
 
