@@ -65,7 +65,7 @@ def test_workers_go_on_by_themselves_when_their_broker_is_back(
     ) as cluster:
         workers = [cluster.start(stage, name) for stage, name in
                    (("transform", "t0"), ("transform", "t1"), ("aggregate", "a0"), ("aggregate", "a1"))]  # fmt: skip
-        with TelemetryLoad(cluster, rate=600, devices=DEVICES) as load:
+        with TelemetryLoad(cluster, rate=250, devices=DEVICES) as load:
             until_all_go_on(cluster)
             for how, witness in islice(zip(cycle(ends), cycle(workers)), scale(bounded, full=10)):
                 # Frozen, so that the broker goes in the middle of its transaction.
