@@ -4,6 +4,7 @@
     ├── Retryable             the same call again, after a pause
     ├── TransactionAborted    abort; drop pending and the cache it touched; restore
     ├── Fenced                my producer or instance id was taken, or partitions were lost: drop all, rejoin or leave
+    │   └── SeatTaken         another client joined the group under my instance id: join again, once
     ├── OutcomeUnknown        a commit whose answer never came: new producer, then restore learns what was committed
     ├── StateUnusable         quarantine the directory, rebuild
     │   └── StateForeign      another's store, or of topics made anew since: kept aside, never written to
@@ -65,6 +66,12 @@ class Fenced(PipelineError):
     """Another holds what was ours: our writes since the last commit will never be seen."""
 
     exit_code = ExitCode.FENCED
+
+
+class SeatTaken(Fenced):
+    """Another client joined the group under this member's static id. It need not be alive: also an attempt of one's own
+    whose answer was lost takes the seat.
+    """
 
 
 class OutcomeUnknown(PipelineError):

@@ -27,8 +27,6 @@ class BrokerRestart(Drill):
 
         hits = gone = 0
         broker = scene.own_broker
-        # A static member may be told that somebody else has its id when its own attempts to join again cross a restart.
-        scene.workers.supervise()
         for number in scene.rounds(times):
             witness = scene.victim(number)
             pid = broker.pid
@@ -44,9 +42,6 @@ class BrokerRestart(Drill):
             scene.tell(number, f"the broker, pid {pid}, with a transaction of {witness.id} open; away for {away:.1f} s",
                        seconds)  # fmt: skip
             scene.until_settled()
-        if restarts := scene.workers.restarts:
-            scene.telling.detail(f"ended meanwhile, and were started again as by a supervisor: {', '.join(restarts)}",
-                                 restarts=restarts)  # fmt: skip
         return [
             equal("kills -9 after which the broker's process was gone", times, gone),
             equal("  that hit work taken and not committed", times, hits),

@@ -30,6 +30,7 @@ from confluent_kafka.admin import (
 from pipeline.errors import Misconfigured, PipelineError, Retryable
 from pipeline.log.api import Committed, Member, TopicInfo, TopicPartition
 from pipeline.log.config import common
+from pipeline.log.coordinated import CoordinatedClient
 from pipeline.log.errors import translate
 from pipeline.settings import Settings
 
@@ -82,6 +83,7 @@ class KafkaAdmin:
         with _translated("connect"):
             # Kept as long as this object: an AdminClient that is collected fails the futures it still owes.
             self._client = AdminClient(self._config)
+        self._ask_coordinator = CoordinatedClient(self._config, timeout_s)
 
     def brokers(self) -> int:
         """How many brokers the cluster has."""
@@ -181,7 +183,9 @@ class KafkaAdmin:
         self._await_coordinator(group)
 
         def ask() -> Any:
-            return self._wait(self._client.describe_consumer_groups([group], request_timeout=self._timeout_s)[group])
+            return self._ask_coordinator(
+                lambda client, timeout_s: client.describe_consumer_groups([group], request_timeout=timeout_s)[group]
+            )
 
         description = self._patiently(ask, f"describe group {group}", _NO_COORDINATOR, _UNKNOWN_GROUP)
         if description is None:
@@ -199,7 +203,9 @@ class KafkaAdmin:
         self._await_coordinator(group)
 
         def ask() -> Any:
-            return self._wait(self._client.delete_consumer_groups([group], request_timeout=self._timeout_s)[group])
+            return self._ask_coordinator(
+                lambda client, timeout_s: client.delete_consumer_groups([group], request_timeout=timeout_s)[group]
+            )
 
         self._patiently(ask, f"delete group {group}", _NO_COORDINATOR, _UNKNOWN_GROUP)
 
@@ -344,7 +350,9 @@ class KafkaAdmin:
         # Serves what the client met since the last time; while the brokers are away that would pile up.
         self._client.poll(0)
         # The request's own time-out answers first; this one only keeps a lost future from hanging for ever.
-        return future.result(self._timeout_s + 5)
+        result = future.result(self._timeout_s + 5)
+        self._last_error = None  # what it met before is over, and explains nothing that comes later
+        return result
 
     def _explained(self, error: KafkaException, doing: str) -> PipelineError:
         """The reason behind a request that merely timed out: what the client met when it tried to connect."""

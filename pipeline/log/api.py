@@ -68,7 +68,9 @@ class Source(Protocol):
     """A member of a consumer group, reading committed records."""
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
-        """Up to `limit` records; calls the listener. Fenced when the group has thrown this member out for good."""
+        """Up to `limit` records; calls the listener. SeatTaken when the group has thrown this member out for good:
+        nothing is told of its partitions, and only a new source can join again.
+        """
         ...
 
     def membership(self) -> Membership: ...

@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, TransactionAborted
 from pipeline.log.api import Committed, Delivery, Headers, Membership, TopicPartition
 from pipeline.log.bounded import BoundedCalls, CallHangs
+from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
 
 CALL_TIMEOUT_S = 5.0
@@ -29,8 +30,19 @@ class KafkaSink:
         self._failure: PipelineError | None = None
         self._open = False
         self._bounded = BoundedCalls()
-        self._producer = Producer(dict(configuration))
-        self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+        self._hurt = False
+        tell = configuration["error_cb"]
+
+        def note(error: KafkaError) -> None:
+            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
+            tell(error)
+
+        self._producer = Producer({**configuration, "error_cb": note})
+        try:
+            self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+        except BaseException:
+            self._end()
+            raise
 
     def _repeat(self, call: Callable[[], None]) -> None:
         """The same call again, as the protocol asks after a retriable error, until the patience ends."""
@@ -144,7 +156,7 @@ class KafkaSink:
                 "the producer has failed for good", hint="its transaction timed out or its id was taken"
             ) from error
         if self._failure is not None:
-            raise self._why(self._failure) if isinstance(self._failure, TransactionAborted) else self._failure
+            raise self._why(self._failure) if self._open else self._failure
 
     def send_offsets(self, positions: Mapping[TopicPartition, Committed], membership: Membership) -> None:
         if not membership.member:
@@ -157,10 +169,18 @@ class KafkaSink:
         def send() -> None:
             self._producer.send_offsets_to_transaction(offsets, membership.token, CALL_TIMEOUT_S)
 
+        def send_unless_hurt() -> None:
+            # Once all brokers are away the client forgets them, but not the coordinators that it has cached, which then
+            # lead nowhere: it would wait for the group's coordinator until it is given up.
+            self._producer.poll(0)
+            if self._hurt:
+                raise OutcomeUnknown("all brokers were away, and the client may not find the group again")
+            self._bounded(send, HANGS_AFTER_S)
+
         # Of all calls this one may hang for ever while, and even after, the group's coordinator was out of reach:
         # librdkafka issue 5456. Its producer is then lost; the next one of this id ends the transaction.
         try:
-            self._repeat(lambda: self._bounded(send, HANGS_AFTER_S))
+            self._repeat(send_unless_hurt)
         except CallHangs:
             raise OutcomeUnknown("the client does not come back from sending offsets", seconds=HANGS_AFTER_S) from None
 
@@ -187,3 +207,13 @@ class KafkaSink:
         with contextlib.suppress(KafkaException, SystemError):
             self._producer.purge()
             self._producer.flush(0)
+        self._end()
+
+    def _end(self) -> None:
+        """End the client now, not whenever the last reference to it goes, of which the errors it raised hold some.
+
+        What it has asked the cluster for it would go on asking: once its broker is back, an initialisation that nobody
+        waits for fences the producer that came after it.
+        """
+        end_beside([self._producer])
+        del self._producer

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
-from pipeline.errors import Fenced, PipelineError, Retryable, StateLost
+from pipeline.errors import PipelineError, Retryable, SeatTaken, StateLost
 from pipeline.log.api import Listener, Membership, Message, TopicPartition
 from pipeline.log.errors import translate
 
@@ -86,8 +86,8 @@ class KafkaSource:
         # The client reports its own death as a message whose `fatal()` is false.
         if error.fatal() or error.code() == KafkaError._FATAL:
             if self._joined or self._configuration.get("group.protocol") != "consumer":
-                raise Fenced("this member was thrown out of its group", group=self._configuration["group.id"],
-                             hint="another worker runs under the same --id; each needs its own")  # fmt: skip
+                raise SeatTaken("this member was thrown out of its group", group=self._configuration["group.id"],
+                                hint="another worker runs under the same --id; each needs its own")  # fmt: skip
             self._wait_for_id()
             return
         if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
@@ -144,9 +144,18 @@ class KafkaSource:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError._STATE or time.monotonic() > give_up:
                     raise translate(error) from error
+                if not self._has(target):
+                    return
                 time.sleep(0.005)
             else:
                 return
+
+    def _has(self, partition: Any) -> bool:
+        """Whether the client still counts it as assigned. One that is thrown out does not; the next poll says why."""
+        return any(
+            each.topic == partition.topic and each.partition == partition.partition
+            for each in self._consumer.assignment()
+        )
 
     def close(self) -> None:
         self._consumer.close()

@@ -20,9 +20,6 @@ class Workers:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._visitors: list[WorkerProcess] = []
-        self._supervised = False
-        self.restarts: list[str] = []
-        """Who ended by itself while supervised, and how."""
         self.by_id = {
             worker_id: WorkerProcess(stage, worker_id, ground.directory, ground.settings, keeps_seat=True)
             for stage, ids in IDS.items()
@@ -57,18 +54,10 @@ class Workers:
     def aggregates(self) -> list[WorkerProcess]:
         return [self.by_id[each] for each in IDS["aggregate"]]
 
-    def supervise(self) -> None:
-        """From now on start again whoever ends by itself, as a supervisor does."""
-        self._supervised = True
-
     def require_alive(self) -> None:
-        """Raises PipelineError when one has ended by itself, unless they are supervised."""
+        """Raises PipelineError when one has ended by itself."""
         for worker in self.by_id.values():
-            if self._supervised and worker.has_ended():
-                self.restarts.append(f"{worker.id} (exit code {worker.end()})")
-                worker.start()
-            else:
-                worker.require_alive()
+            worker.require_alive()
 
     def drain(self) -> list[int]:
         """Their exit codes."""

@@ -35,6 +35,10 @@ class TaskSet(Protocol):
     """Tasks that may be fed, by partition; replaced, never changed, so that other threads may look."""
 
     def start(self, source: Source) -> None: ...
+    def follow(self, source: Source) -> None:
+        """Another source takes the place of the one before, from which all tasks have been removed."""
+        ...
+
     def add(self, partitions: Sequence[TopicPartition]) -> None: ...
     def remove(self, partitions: Sequence[TopicPartition]) -> None: ...
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
@@ -84,8 +88,11 @@ class _Tasks:
         self.assigned = False
         """Whether the group has given its first word."""
 
-    def start(self, source: Source) -> None:
+    def follow(self, source: Source) -> None:
         self._source = source
+
+    def start(self, source: Source) -> None:
+        self.follow(source)
         self._restorer = Restorer(
             self._around.admin,
             self._around.log.reader(self._around.group),

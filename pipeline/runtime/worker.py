@@ -10,7 +10,15 @@ from operator import methodcaller
 
 import structlog
 
-from pipeline.errors import Fenced, OutcomeUnknown, PipelineError, Retryable, StateUnusable, TransactionAborted
+from pipeline.errors import (
+    Fenced,
+    OutcomeUnknown,
+    PipelineError,
+    Retryable,
+    SeatTaken,
+    StateUnusable,
+    TransactionAborted,
+)
 from pipeline.log.api import Log, Message, Sink, Source, TopicPartition
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.commit import commit
@@ -29,6 +37,9 @@ BEHIND_FACTOR = 10
 and a row that changes twice between two commits is written once."""
 CONFIRM_PAUSE_S = 0.1
 """Between two attempts at the group's word."""
+SEAT_TAKEN_AGAIN = 1.0
+"""Of the session timeout: within it somebody alive takes a seat back that was taken from them. They hear of it with
+their next heartbeat, of which there are five in a session."""
 FENCED_LIMIT = 5
 """Times in a row that a new producer may be fenced before its first commit: then somebody else really has the id."""
 
@@ -71,6 +82,8 @@ class Worker:
         self._folded = 0
         self._commit_at = 0.0
         self._fenced_in_a_row = 0
+        self._assigned: set[TopicPartition] = set()
+        self._seat_retaken_at = -math.inf
         self._stopping = False
         self.heartbeat = self._clock.monotonic()
         """When the loop last went round."""
@@ -97,14 +110,17 @@ class Worker:
     def join(self) -> None:
         """Before the first `round`."""
         self._renew_sink()  # before joining: it ends the transaction that a dead worker of this id left open
-        self._source = self._log.source(
+        self._source = self._take_seat()
+        self._tasks.start(self._source)
+
+    def _take_seat(self) -> Source:
+        return self._log.source(
             self._identity.source,
             self._identity.group,
             self,
             instance_id=self._identity.instance_id,
             client_id=self._identity.client_id,
         )
-        self._tasks.start(self._source)
 
     def leave(self) -> None:
         """After the last `round`: commit what is open, and close."""
@@ -139,7 +155,11 @@ class Worker:
         timeout = max(self._commit_at - now, 0.0) if self._open_work else IDLE_POLL_S
         # A poll for many waits for many: the first record of a transaction is taken alone, and starts its clock.
         limit = self._settings.poll_records if self._open_work else 1
-        messages = source.poll(limit, timeout)
+        try:
+            messages = source.poll(limit, timeout)
+        except SeatTaken as error:
+            self._retake_seat(source, error)
+            return
         if messages:
             self._guarded(lambda: self._process(messages))
         elif not self._open_work:
@@ -302,15 +322,35 @@ class Worker:
             with contextlib.suppress(PipelineError):
                 self._sink.abort()
 
+    def _retake_seat(self, source: Source, error: SeatTaken) -> None:
+        """Join again under the same static id, unless somebody alive has it.
+
+        While its broker goes and comes back, an attempt to join of this worker's own may be carried out and its answer
+        lost; the group then takes the worker for another than the holder of its seat. Whoever is alive takes the seat
+        back at once, so who loses it twice in a row is the second of two.
+        """
+        now = self._clock.monotonic()
+        if now - self._seat_retaken_at < self._settings.session_timeout_ms / 1000 * SEAT_TAKEN_AGAIN:
+            raise error
+        self._seat_retaken_at = now
+        logger.warning("seat in the group taken, joining again", reason=str(error))
+        self.lost(sorted(self._assigned))
+        with contextlib.suppress(Retryable, TransactionAborted, Fenced):
+            source.close()
+        self._source = self._take_seat()
+        self._tasks.follow(self._source)
+
     # The group's word; on the thread that polls, from inside `poll` or `close`
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         self._reach(CrashPoint.ASSIGNED)
+        self._assigned.update(partitions)
         self._tasks.add(partitions)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._commit_or_recover()
         self._reach(CrashPoint.REVOKED)
+        self._assigned.difference_update(partitions)
         self._tasks.remove(partitions)
         self._reach(CrashPoint.RELEASED)
 
@@ -323,4 +363,5 @@ class Worker:
             self._drop_work()
             self._abort()
         self._reach(CrashPoint.LOST)
+        self._assigned.difference_update(partitions)
         self._tasks.remove(partitions)

@@ -68,6 +68,23 @@ def test_a_kill_is_proved_harmless_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_killed_broker_is_proved_harmless_and_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "drill", "broker-restart", *SMALL[2:]) as drill:
+        assert drill.ends() == 0
+        drill.assert_gone()
+    text = drill.text
+    assert re.search(
+        r"1\. the broker, pid \d+, with a transaction of \S+ open; away for [\d.]+ s; everything hit went on", text
+    )
+    for invariant in ("kills -9 after which the broker's process was gone", "that hit work taken and not committed",
+                      "readings lost", "readings doubled", "live store = source folded anew",
+                      "workers that drained and left with exit code 0"):  # fmt: skip
+        assert re.search(rf"^ +ok +{invariant} ", text, re.MULTILINE), invariant
+    assert text.splitlines()[-1].startswith("broker-restart: proved. Nothing lost, nothing doubled")
+    assert "Traceback" not in text
+
+
+@pytest.mark.timeout(600)
 def test_one_reading_too_many_fails_the_drill(kafka: Kafka, tmp_path: Path) -> None:
     with running(tmp_path, *SMALL, "--json", bootstrap_servers=kafka.bootstrap_servers) as drill:
         drill.until_told("rate")

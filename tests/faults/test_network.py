@@ -1,7 +1,8 @@
-"""A network that loses answers between workers and a broker that is well."""
+"""A network that fails between workers and a broker that is well."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,12 +15,18 @@ from tests.support.cluster import Cluster
 from tests.support.exactness import assert_exactly_once
 from tests.support.load import TelemetryLoad
 from tests.support.prefixes import assert_stores_are_prefixes
-from tests.support.proxy import END_TXN, Proxy, behind
+from tests.support.proxy import END_TXN, Network, Proxy, behind
 from tests.support.scale import Scale
 from tests.support.waiting import eventually
+from tests.support.web import http
 from tests.support.worker_process import OPEN_WORK, WorkerProcess
 
 DEVICES = 60
+MOST_CPU = 0.05
+"""Of a core, for a worker that has nothing to do but to wait."""
+MEASURED_S = 4.0
+"""For so long at the least."""
+BACK_WITHIN_S = 30.0
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -97,3 +104,60 @@ def test_a_commit_whose_answer_never_comes_is_found_in_the_log(
 
 def unknown(worker: WorkerProcess) -> list[object]:
     return [row for row in worker.events("producer lost") if "no answer to a commit" in row["reason"]]
+
+
+@pytest.mark.parametrize(
+    "network", [Network.REFUSING, Network.SILENT, Network.ONE_WAY], ids=lambda network: network.name.lower()
+)
+def test_workers_wait_for_a_broker_that_is_out_of_reach(
+    proxied: tuple[EmbeddedBroker, Proxy],
+    prefix: str,
+    tmp_path: Path,
+    scale: Scale,
+    figure: Callable[[str], None],
+    network: Network,
+) -> None:
+    broker, proxy = proxied
+    away_s = scale(8, full=70)
+    with Cluster(
+        broker.bootstrap_servers, prefix, tmp_path, session_timeout_ms=3_000, transaction_timeout_ms=2_500
+    ) as cluster:
+        with TelemetryLoad(cluster, rate=400, devices=DEVICES) as load:
+            workers = start(cluster, proxy)
+            url = f"http://{cluster.addresses('aggregate')['a0']}/readyz"
+            eventually(lambda: readiness(url) == 200, "it is ready")
+            for worker in workers:
+                works(worker)
+            before = proxy.counts()
+            with proxy.network(network):
+                began = time.monotonic()
+                eventually(lambda: readiness(url) == 503, "it says that it is not ready", within_s=away_s, pause_s=0.5)
+                noticed_s = time.monotonic() - began
+                # From here on it only waits; before, it gave up a transaction and began to restore.
+                cpu_s = [worker.cpu_s() for worker in workers]
+                time.sleep(max(began + away_s - time.monotonic(), MEASURED_S))
+                took_s = time.monotonic() - began
+                shares = [
+                    (worker.cpu_s() - then) / (took_s - noticed_s) for worker, then in zip(workers, cpu_s, strict=True)
+                ]
+                assert readiness(url) == 503, "nothing can have mended it"
+            after = proxy.counts()
+            if network is Network.REFUSING:
+                assert after.closed > before.closed
+            else:
+                assert after.swallowed_bytes > before.swallowed_bytes
+            back = time.monotonic()
+            eventually(lambda: readiness(url) == 200, "it is ready again")
+            goes_on(cluster)
+            back_s = time.monotonic() - back
+        prove(cluster, load)
+    losses = [len(worker.events("producer lost")) for worker in workers]
+    assert max(shares) < MOST_CPU, "a worker without a broker has nothing to do"
+    assert back_s < BACK_WITHIN_S
+    figure(f"{network.name}: no broker for {took_s:.0f} s, not ready after {noticed_s:.1f} s, CPU of a worker at most "
+           f"{max(shares):.1%} of a core, at work {back_s:.1f} s after it came back, producers lost {losses}; "
+           f"{len(load.sent)} messages: 0 lost, 0 doubled")  # fmt: skip
+
+
+def readiness(url: str) -> int:
+    return http.get(url).status_code

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline.broker import EmbeddedBroker
 from pipeline.broker.directory import DataDirectory
 from pipeline.broker.ports import free_port
-from pipeline.errors import BrokerFailed, Misconfigured, StateLocked
+from pipeline.errors import BrokerFailed, Misconfigured, Retryable, StateLocked
+from pipeline.log.admin import KafkaAdmin
 from pipeline.log.ping import ping
+from pipeline.settings import Settings
 from tests.support.brokers import Kafka, PrivateBroker
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -112,6 +114,38 @@ def test_data_and_address_outlive_a_kill_and_an_orderly_restart(private_broker: 
     broker.restart()
     assert broker.bootstrap_servers == address
     assert consume(address, "topic") == b"before"
+
+
+def test_a_groups_members_are_found_again_whenever_the_broker_is_back(private_broker: PrivateBroker) -> None:
+    broker = private_broker()
+    address = broker.bootstrap_servers
+    create_topic(address, "topic")
+    admin = KafkaAdmin(Settings(bootstrap_servers=address), timeout_s=2.0)
+    member = Consumer({"bootstrap.servers": address, "group.id": "group", "client.id": "me", "group.instance.id": "1"})
+    member.subscribe(["topic"])
+
+    def members() -> list[str]:
+        member.poll(0.1)
+        return [each.client_id for each in admin.members("group")]
+
+    eventually(lambda: quietly(members) == ["me"], "it is a member")
+    for _ in range(2):
+        broker.kill()
+        # Twice: a request that is left unanswered, and one after it. Either could end this process when the broker is
+        # back, or once more away.
+        for _ in range(2):
+            with pytest.raises(Retryable):
+                admin.members("group")
+        broker.start()
+        eventually(lambda: quietly(members) == ["me"], "the coordinator has its groups again")
+    member.close()
+
+
+def quietly(members: Callable[[], list[str]]) -> list[str]:
+    try:
+        return members()
+    except Retryable:
+        return []
 
 
 def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(embedded: Kafka) -> None:

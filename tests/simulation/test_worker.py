@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import Fenced
+from pipeline.errors import SeatTaken
 from pipeline.runtime.crash import CrashPoint
 from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
@@ -192,10 +192,11 @@ def test_the_same_id_twice_ends_the_older_worker() -> None:
     world.run(6)
     newer = world.aggregate("a0", machine="another")
     newer.step()
-    with pytest.raises(Fenced):
-        older.round()
+    with pytest.raises(SeatTaken):
+        world.run(ENOUGH)
     assert not older.alive
     world.run(ENOUGH)
+    assert newer.alive
     assert_folded_once(world, "another")
 
 

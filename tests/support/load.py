@@ -14,6 +14,7 @@ from pipeline.telemetry.poison import Message
 from pipeline.telemetry.tally import BROKEN
 from tests.oracle import TelemetryMessage
 from tests.support.cluster import Cluster
+from tests.support.waiting import PATIENCE_S
 
 
 class Load:
@@ -22,7 +23,7 @@ class Load:
     def __init__(self, cluster: Cluster, topic: str, messages: Iterator[Message], *, rate: float) -> None:
         """`messages` have no end of their own."""
         self._messages = messages
-        self._feed = Feed(cluster.settings, cluster.full(topic))
+        self._feed = Feed(cluster.settings, cluster.full(topic), delivery_timeout_s=PATIENCE_S)
         self._stopping = threading.Event()
         self._pace = Pace(rate, sleep=self._sleep)
         self._thread = threading.Thread(target=self._run, name="load")

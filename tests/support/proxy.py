@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -37,6 +37,7 @@ class Network(StrEnum):
     WHOLE = "passes everything on"
     REFUSING = "closes every connection, at once"
     SILENT = "takes everything, passes nothing on, and closes nothing"
+    ONE_WAY = "passes requests on, and no answer, and closes nothing"
 
 
 @dataclass
@@ -137,7 +138,7 @@ class _Server:
     def _obey(self, order: dict[str, Any]) -> None:
         if "network" in order:
             self._network = Network(order["network"])
-            if self._network is not Network.SILENT:
+            if self._network not in {Network.SILENT, Network.ONE_WAY}:
                 self._hang_up()
         if "losing" in order:
             self._losing, self._late_s = order["losing"], order.get("late_s", 0.0)
@@ -171,7 +172,7 @@ class _Server:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: deque[int]) -> None:
         while True:
-            frame = await self._frame(reader)
+            frame = await self._frame(reader, {Network.SILENT})
             api_key, _version, number = _REQUEST.unpack_from(frame, _SIZE.size)
             if api_key == self._losing:
                 asked.append(number)
@@ -180,7 +181,7 @@ class _Server:
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: deque[int]) -> None:
         while True:
-            frame = await self._frame(reader)
+            frame = await self._frame(reader, {Network.SILENT, Network.ONE_WAY})
             (number,) = _ANSWER.unpack_from(frame, _SIZE.size)
             if asked and asked[0] == number:
                 asked.popleft()
@@ -191,12 +192,12 @@ class _Server:
             writer.write(frame)
             await writer.drain()
 
-    async def _frame(self, reader: asyncio.StreamReader) -> bytes:
+    async def _frame(self, reader: asyncio.StreamReader, swallowing: Collection[Network]) -> bytes:
         """The next one that is not swallowed."""
         while True:
             size = await reader.readexactly(_SIZE.size)
             frame = size + await reader.readexactly(_SIZE.unpack(size)[0])
-            if self._network is not Network.SILENT:
+            if self._network not in swallowing:
                 return frame
             self._counts.swallowed_bytes += len(frame)
 

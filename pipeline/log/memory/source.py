@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Fenced, PipelineError, StateLost
+from pipeline.errors import Fenced, PipelineError, SeatTaken, StateLost
 from pipeline.log.api import Listener, Membership, TopicPartition
 from pipeline.log.memory.fetching import Fetcher, OutOfRange
 from pipeline.log.memory.membership import Membership as GroupMembership
@@ -34,8 +34,8 @@ class MemorySource:
         try:
             self.membership_state.serve(self._cluster.clock.now_ms, self._tell)
         except Fenced as error:
-            raise Fenced("this member was thrown out of its group", group=self._group,
-                         hint="another worker runs under the same --id; each needs its own") from error  # fmt: skip
+            raise SeatTaken("this member was thrown out of its group", group=self._group,
+                            hint="another worker runs under the same --id; each needs its own") from error  # fmt: skip
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure

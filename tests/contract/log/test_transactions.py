@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import Fenced, Misconfigured, PipelineError, Retryable, TransactionAborted
-from pipeline.log.api import Committed, Delivery, Membership, Sink, TopicPartition
+from pipeline.log.api import Committed, Delivery, Membership, TopicPartition
 from tests.contract.log.grounds import Ground, Pull, offsets, pairs, write
 
 TIMEOUT_MS = 1_000
@@ -128,23 +128,25 @@ def test_a_record_that_is_too_large_ends_its_transaction(ground: Ground, reporte
     assert ground.read(partition) == []
 
 
-def test_rows_that_are_given_up_with_another_say_what_that_one_met(ground: Ground) -> None:
+@pytest.mark.parametrize("after", [1, 2_000, 30_000])
+def test_rows_that_are_given_up_with_another_say_what_that_one_met(ground: Ground, after: int) -> None:
     partition = TopicPartition(ground.topic({"max.message.bytes": "2000"}), 0)
     other = TopicPartition(ground.topic(), 0)
     large = bytes(range(256)) * 1_000
     sink = ground.sink()
     sink.begin()
-    sink.send_rows(partition, {b"large": large, b"small": b"1"}, (), lambda _delivery: None)
+    small = {b"%d" % number: b"%032d" % number for number in range(after)}
+
+    def send() -> None:
+        sink.send_rows(partition, {b"large": large, **small}, (), lambda _delivery: None)
+        while True:  # until the failure of the transaction is known
+            sink.send_rows(other, {b"k": b"v"}, (), lambda _delivery: None)
+            sink.flush()
+
     with pytest.raises(Misconfigured, match="too large"):
-        ground.until(lambda: _sends(sink, other), "the transaction is known to have failed")
+        send()
     sink.abort()
     assert ground.read(partition) == ground.read(other) == []
-
-
-def _sends(sink: Sink, to: TopicPartition) -> bool:
-    sink.send_rows(to, {b"k": b"v"}, (), lambda _delivery: None)
-    sink.flush()
-    return False
 
 
 def test_a_compacted_topic_takes_no_record_without_a_key(ground: Ground) -> None:

@@ -32,6 +32,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
         "readings",
         "windows",
         "dead-letters",
+        "dead-letters-redriven",
         "device-state-changelog",
         "device-windows-changelog",
         "origins-changelog",

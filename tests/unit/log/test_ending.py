@@ -1,0 +1,50 @@
+"""Clients that are given up are gone, not left to ask on."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Retryable
+from pipeline.log.admin import KafkaAdmin
+from pipeline.log.kafka import KafkaLog
+from pipeline.settings import Settings
+from tests.support.waiting import eventually
+
+NOWHERE = Settings(bootstrap_servers="127.0.0.1:9", transaction_timeout_ms=1_000)
+
+
+def clients_threads() -> int:
+    """Threads of librdkafka in this process; each client has some."""
+    return sum(name.read_text().startswith("rdk:") for name in Path("/proc/self/task").glob("*/comm"))
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """As a worker has it: errors that refer to each other stay for long."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_producer_that_could_not_be_made_is_gone() -> None:
+    log, before = KafkaLog(NOWHERE), clients_threads()
+    with pytest.raises(Retryable) as kept:
+        log.sink("x")
+    eventually(lambda: clients_threads() == before, "nothing of it is left")
+    assert kept
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_client_that_found_no_coordinator_is_gone() -> None:
+    admin = KafkaAdmin(NOWHERE, timeout_s=0.5)
+    admin._coordinated = True  # else it would ask another way first
+    before = clients_threads()
+    with pytest.raises(Retryable) as kept:
+        admin.members("x")
+    eventually(lambda: clients_threads() == before, "nothing of it is left")
+    assert kept
