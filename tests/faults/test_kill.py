@@ -39,7 +39,7 @@ class Amount(NamedTuple):
 @pytest.mark.parametrize(
     ("protocol", "names", "bounded", "full"),
     [
-        pytest.param("classic", ("0", "1"), Amount(3, 0, 800, 100), Amount(50, 1_000_000, 1_600, 2_000),
+        pytest.param("classic", ("0", "1"), Amount(3, 0, 800, 100), Amount(50, 1_000_000, 1_600, 1_000),
                      id="classic, static"),
         pytest.param("consumer", ("0",), Amount(4, 0, 800, 100), Amount(20, 0, 800, 100), id="consumer, static"),
         pytest.param("consumer", (None,), Amount(2, 0, 800, 100), Amount(10, 0, 800, 100), id="consumer, dynamic"),
@@ -62,8 +62,9 @@ def test_kills_under_load_lose_and_double_nothing(
         prefix,
         tmp_path,
         group_protocol=protocol,
-        session_timeout_ms=3_000,
-        transaction_timeout_ms=2_500,
+        # At full length the defaults: whoever judges a million readings leaves the workers little of a small machine.
+        session_timeout_ms=scale(3_000, full=10_000),
+        transaction_timeout_ms=scale(2_500, full=8_000),
     ) as cluster:
         seats = [(stage, name and stage[0] + name) for stage in ("transform", "aggregate") for name in names]
         victims = [Victim(cluster, stage, worker_id, seed) for seed, (stage, worker_id) in enumerate(seats)]

@@ -132,8 +132,11 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """SIGTERM; it must drain and say so by its exit code."""
-        self.signal(signal.SIGTERM)
+        self.ask_to_stop()
         assert self.wait() == 0, self.text()
+
+    def ask_to_stop(self) -> None:
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
