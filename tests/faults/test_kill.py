@@ -39,9 +39,9 @@ class Amount(NamedTuple):
 @pytest.mark.parametrize(
     ("protocol", "names", "bounded", "full"),
     [
-        pytest.param("classic", ("0", "1"), Amount(3, 0, 800, 100), Amount(50, 1_000_000, 1_600, 1_000),
+        pytest.param("classic", ("0", "1"), Amount(2, 0, 800, 100), Amount(50, 1_000_000, 1_600, 1_000),
                      id="classic, static"),
-        pytest.param("consumer", ("0",), Amount(4, 0, 800, 100), Amount(20, 0, 800, 100), id="consumer, static"),
+        pytest.param("consumer", ("0",), Amount(3, 0, 800, 100), Amount(20, 0, 800, 100), id="consumer, static"),
         pytest.param("consumer", (None,), Amount(2, 0, 800, 100), Amount(10, 0, 800, 100), id="consumer, dynamic"),
     ],
 )  # fmt: skip
