@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ class Crowd:
         self.joins = self.leaves = self.kills = 0
         self.slowest_start_s = 0.0
         self._since: dict[str, float] = {}
-        """Of those whose start is under way, when it began."""
+        """Of those whose start is under way, when it began, by the wall clock."""
         self.join()
 
     def join(self) -> None:
@@ -52,7 +53,7 @@ class Crowd:
         if name in self._last:
             self._last[name].wait()  # nobody starts a worker beside one that is still on its way out
         self._here[name] = self._cluster.start("aggregate", name if self._static else None)
-        self._since[name] = time.monotonic()
+        self._since[name] = time.time()
         self.joins += 1
 
     def leave(self) -> None:
@@ -71,11 +72,12 @@ class Crowd:
 
     def _started(self) -> list[str]:
         """Those who would hear a signal."""
-        started = [name for name, worker in sorted(self._here.items()) if worker.events("worker starts")]
-        for name in started:
-            if name in self._since:
-                self.slowest_start_s = max(self.slowest_start_s, time.monotonic() - self._since.pop(name))
-        return started
+        started = {name: worker.events("worker starts") for name, worker in sorted(self._here.items())}
+        for name, lines in started.items():
+            if lines and name in self._since:
+                took_s = datetime.fromisoformat(lines[0]["timestamp"]).timestamp() - self._since.pop(name)
+                self.slowest_start_s = max(self.slowest_start_s, took_s)
+        return [name for name, lines in started.items() if lines]
 
     def move(self) -> None:
         self._started()
