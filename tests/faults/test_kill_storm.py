@@ -56,7 +56,9 @@ class Storm:
         self.left: list[Left] = []
 
     def strike(self, until: float) -> None:
-        """Kill one that restores; should none be found by then, one that has restored; start it again."""
+        """Kill one that is between two chunks of a restore, or, if none has been by then, one before or after; start it
+        again.
+        """
         name = self._victim(until)
         point = self._workers.pop(name).kill()
         disk = self._cluster.disk("aggregate", name)
@@ -75,12 +77,12 @@ class Storm:
         while True:
             for name, worker in self._workers.items():
                 assert worker.alive, worker.text()
-                if worker.point in RESTORING:
+                if worker.point is CrashPoint.RESTORE_CHUNK:
                     return name
             # One that has not come to its restore yet gets there: on a slow machine the pace is slower.
-            done = [name for name, worker in self._workers.items() if worker.point in RESTORED]
-            if done and time.monotonic() >= until:
-                return done[0]
+            begun = [name for name, worker in self._workers.items() if worker.point in RESTORING | RESTORED]
+            if begun and time.monotonic() >= until:
+                return begun[0]
             time.sleep(0.001)
 
 
