@@ -26,7 +26,7 @@ from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView, TransformView
 from pipeline.runtime.progress_log import CountedRestores
 from pipeline.runtime.restorer import RestoreListener
-from pipeline.runtime.start import load_topology, make_tasks, stage_of
+from pipeline.runtime.start import load_topology, make_tasks, stage_of, watch_ownerless
 from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
 from pipeline.runtime.tracing import commit_traces
 from pipeline.runtime.worker import Worker
@@ -64,7 +64,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         traces = commit_traces(settings, stage.name, identity.worker_id)
         cleanup.callback(traces.close)
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, traces=traces,
-                        confirm_every_s=confirm_every_s)  # fmt: skip
+                        confirm_every_s=confirm_every_s, ownerless=watch_ownerless(around, identity))  # fmt: skip
         view, server = _shown(settings, topology, tasks, worker, identity, admin, metrics, listener)
         metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
         cleanup.enter_context(_beside(view, server))

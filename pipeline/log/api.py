@@ -83,6 +83,13 @@ class Source(Protocol):
         """Read these partitions from these offsets on."""
         ...
 
+    def join_anew(self) -> None:
+        """At the next polls: give everything back, as `revoked`, and have the group share all out among its members.
+
+        On the classic protocol; with KIP-848 the coordinator shares out by itself.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

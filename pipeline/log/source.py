@@ -39,8 +39,17 @@ class KafkaSource:
 
     def _subscribe(self) -> Consumer:
         consumer = Consumer(self._configuration)
-        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._subscribe_to_topic(consumer)
         return consumer
+
+    def _subscribe_to_topic(self, consumer: Consumer) -> None:
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def join_anew(self) -> None:
+        # A static member that comes back as it was gets its seat and nothing else happens. This one tells what it had
+        # and when, which it did not before: with another subscription than the coordinator knows, all join again.
+        self._consumer.unsubscribe()
+        self._subscribe_to_topic(self._consumer)
 
     # The client swallows what a callback raises in some of the places that call it, so it is kept and raised by `poll`.
 

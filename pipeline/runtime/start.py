@@ -8,8 +8,10 @@ from typing import Any
 
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured
+from pipeline.log.api import TopicPartition
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.identity import WorkerIdentity, application_of
+from pipeline.runtime.ownerless import OwnerlessWatch
 from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
 from pipeline.settings import Settings
 from pipeline.state.api import StoreIdentity, Stores
@@ -65,3 +67,14 @@ def make_tasks(
         stores = StateDirectory.claim(settings.data_dir, application, settings.id)
         stores.ingested = lambda: around.reach(CrashPoint.INGESTED)
     return AggregateTasks(around, stage, stores, store)
+
+
+def watch_ownerless(around: Surroundings, identity: WorkerIdentity) -> OwnerlessWatch | None:
+    """None where the coordinator itself lets no partition be nobody's (KIP-848)."""
+    if around.settings.group_protocol == "consumer":
+        return None
+    everything = [TopicPartition(identity.source, partition) for partition in range(around.topics.partitions)]
+    settle_s = around.settings.session_timeout_ms / 1000
+    return OwnerlessWatch(
+        around.admin, identity.group, identity.client_id, everything, settle_s=settle_s, clock=around.clock
+    )

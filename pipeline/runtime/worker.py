@@ -26,6 +26,7 @@ from pipeline.runtime.crash import CrashHook, CrashPoint, nowhere
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.outbox import Outbox
+from pipeline.runtime.ownerless import OwnerlessWatch
 from pipeline.runtime.task import Task
 from pipeline.runtime.tasks import TaskSet
 from pipeline.runtime.tracing import NO_TRACES, CommitTraces
@@ -63,8 +64,12 @@ class Worker:
         traces: CommitTraces = NO_TRACES,
         clock: Clock = MACHINE_CLOCK,
         confirm_every_s: float | None = None,
+        ownerless: OwnerlessWatch | None = None,
     ) -> None:
-        """`confirm_every_s`: how old the group's word may get; none for a worker that answers no queries."""
+        """`confirm_every_s`: how old the group's word may get; none for a worker that answers no queries.
+
+        `ownerless`: none where the coordinator lets no partition be nobody's.
+        """
         self._settings = settings
         self._identity = identity
         self._log = log
@@ -74,6 +79,7 @@ class Worker:
         self._reach = reach
         self._clock = clock
         self._confirm_every_s = confirm_every_s
+        self._ownerless = ownerless
         self._sink: Sink | None = None
         self._outbox: Outbox | None = None
         self._source: Source | None = None
@@ -171,6 +177,8 @@ class Worker:
                 self._commit_or_recover()
         elif now >= self._confirm_at and self._sink is not None and self._tasks.active:
             self._guarded(self._confirm)
+        if self._ownerless is not None and self._ownerless.finds_any():
+            source.join_anew()
 
     def _commit_is_due(self, *, behind: bool) -> bool:
         late_s = self._clock.monotonic() - self._commit_at
@@ -345,6 +353,8 @@ class Worker:
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         self._reach(CrashPoint.ASSIGNED)
         self._assigned.update(partitions)
+        if self._ownerless is not None:
+            self._ownerless.told()
         self._tasks.add(partitions)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:

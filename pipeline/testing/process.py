@@ -12,7 +12,7 @@ from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.identity import WorkerIdentity, application_of
 from pipeline.runtime.metrics import AbortCause, TableReads, WorkerMetrics
 from pipeline.runtime.restore import Progress
-from pipeline.runtime.start import make_tasks
+from pipeline.runtime.start import make_tasks, watch_ownerless
 from pipeline.runtime.task import AggregateTask, Task
 from pipeline.runtime.tasks import AggregateTasks, Surroundings
 from pipeline.runtime.worker import Worker
@@ -111,8 +111,9 @@ class Process:
             stores = disk.claim(application_of(settings.prefix, topology, stage), self.worker_id, self._ingested)
         self.tasks = make_tasks(around, topology, self.identity, stores)
         self.worker = Worker(
-            settings, self.identity, self.log, self.tasks, metrics=self.metrics, reach=self._reach, clock=clock
-        )
+            settings, self.identity, self.log, self.tasks, metrics=self.metrics, reach=self._reach, clock=clock,
+            ownerless=watch_ownerless(around, self.identity),
+        )  # fmt: skip
         try:
             self.worker.join()
         except BaseException:

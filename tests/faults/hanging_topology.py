@@ -14,6 +14,8 @@ from tests.integration.verify_topology import COUNTS, LAST, Count
 
 HANGS_WHILE = "TEST_HANGS_WHILE"
 """Names the file, in the environment."""
+HUNG = ".hung"
+"""The end of the name of another, which is there while one hangs."""
 
 
 class Hanging(Count):
@@ -22,8 +24,12 @@ class Hanging(Count):
         self._file = Path(os.environ[HANGS_WHILE])
 
     def fold(self, record: Record) -> list[Output] | Refusal | None:
-        while self._file.exists():
-            time.sleep(0.02)
+        if self._file.exists():
+            hung = self._file.with_suffix(HUNG)
+            hung.touch()
+            while self._file.exists():
+                time.sleep(0.02)
+            hung.unlink()
         return super().fold(record)
 
 

@@ -15,7 +15,10 @@ SOMETIMES: Final = (
     "refused by aggregate", "window closed", "stores checked", "killed",
 )  # fmt: skip
 """Over a few hundred seeds."""
-OVER_THOUSANDS: Final = tuple(f"killed at {point.name}" for point in CrashPoint if point is not CrashPoint.IDLE)
+OVER_THOUSANDS: Final = (
+    "orphan of a static restart",
+    *(f"killed at {point.name}" for point in CrashPoint if point is not CrashPoint.IDLE),
+)
 """Each of them, too."""
 MANY: Final = 5_000
 

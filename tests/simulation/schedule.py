@@ -186,16 +186,16 @@ class Simulation:
                 self.world.cluster.advance(SESSION_MS // 5)
                 for stage, worker in self.absent():
                     self.start(stage, worker)
-                self._give_away_orphans()
+                self._count_orphans()
             for process in list(self.world.processes):
                 self.act(process, process.step)
             if not self.world.unrest():
                 return
         raise AssertionError("it does not come to rest: " + "; ".join(self.world.unrest()))
 
-    def _give_away_orphans(self) -> None:
+    def _count_orphans(self) -> None:
         """A partition on its way from one member to another is nobody's if its former owner, a static member, dies and
-        comes back before it has joined again: it gets its seat, with no rebalance. The next rebalance mends that.
+        comes back before it has joined again: it gets its seat, with no rebalance. The workers have to see to that.
         """
         for stage in TOPOLOGY.stages:
             group = self.world.cluster.group(stage.name)
@@ -203,7 +203,6 @@ class Simulation:
             if group.members and len(given) < self.world.partitions and group.settled:
                 self.say(f"a partition of {stage.source} is nobody's")
                 self.count("orphan of a static restart")
-                group.rebalance()
 
     def _check(self) -> None:
         checks.assert_nothing_was_unseen(self.world, self.history)

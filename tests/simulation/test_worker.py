@@ -209,3 +209,26 @@ def test_refusals_of_a_transaction_that_never_was_are_not_counted() -> None:
     world.stop()
     assert worker.metrics.aborts == 1
     assert worker.metrics.refused == len(world.cluster.records("dead-letters")) == 20
+
+
+@pytest.mark.parametrize("first", ["a0", "b0"], ids=["the restarted joins anew", "another joins anew"])
+def test_what_a_worker_was_giving_back_when_it_died_is_nobodys_for_a_session_at_most(first: str) -> None:
+    world = AggregateWorld(partitions=4, session_timeout_ms=300_000, commit_records=1)
+    feed(world, rounds=ROUNDS // 2)
+    victim = world.aggregate(first)
+    world.run(ENOUGH)
+    world.aggregate("a1")
+    victim.dies_at = CrashPoint.RELEASED
+    world.run(ENOUGH)
+    assert not victim.alive, "the crash has to happen"
+    world.aggregate(first)
+    feed(world, rounds=ROUNDS // 2, first_round=ROUNDS // 2)
+    world.run(ENOUGH)
+    owners = [world.owner(STAGE, partition) for partition in range(world.partitions)]
+    assert owners.count(None) == 2, "it has to come to that"
+    world.cluster.advance(world.settings.session_timeout_ms)
+    world.run(ENOUGH)
+    held = [process.active.keys() for process in world.running]
+    assert [len(each) for each in held] == [2, 2]
+    world.stop()
+    assert sum(world.committed().values()) == RECORDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import groupby
@@ -39,6 +40,16 @@ def assert_tables(cluster: Cluster, expected: Recount) -> None:
         for device, rows in cluster.rows("device-state", view="open-windows")
     }
     assert not differences(expected.open_windows, still_open, converted=True)
+
+
+def assert_digests_equal(cluster: Cluster) -> None:
+    """By the command: live stores, changelogs folded anew and source folded anew have one digest a partition."""
+    for how in ([], ["--from-source"]):
+        result = cluster.command("verify", "--json", *how)
+        assert result.returncode == 0, result.stdout + result.stderr
+        rows = [json.loads(row) for row in result.stdout.splitlines()]
+        assert rows[-1]["equal"]
+        assert [row["verdict"] for row in rows[:-1]] == ["equal"] * cluster.partitions
 
 
 def assert_same_once(what: str, found: Sequence[Hashable], expected: Iterable[Hashable]) -> None:

@@ -71,17 +71,17 @@ class WorkerProcess:
         written = self.trace.exists() and self.trace.stat().st_size
         return CrashTrace.last(self.trace) if written else CrashPoint.IDLE
 
-    def kill_at_work(self) -> CrashPoint:
-        """SIGKILL, with work begun and not finished; where it hit.
+    def kill_at_work(self, at: Collection[CrashPoint] = OPEN_WORK) -> CrashPoint:
+        """SIGKILL at one of these points, with work begun and not finished; where it hit.
 
-        Seen at work it is stopped and looked at again, for it would not stay where it was seen to be.
+        Seen there it is stopped and looked at again, for it would not stay where it was seen to be.
         """
 
         def stopped_at_work() -> bool:
             assert self.alive, f"the worker ended by itself:\n{self.text()}"
-            if self.point in OPEN_WORK:
+            if self.point in at:
                 self._freeze()
-                if self.point in OPEN_WORK:
+                if self.point in at:
                     return True
                 self.signal(signal.SIGCONT)
             return False
@@ -132,8 +132,11 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """SIGTERM; it must drain and say so by its exit code."""
-        self.signal(signal.SIGTERM)
+        self.ask_to_stop()
         assert self.wait() == 0, self.text()
+
+    def ask_to_stop(self) -> None:
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -47,6 +47,8 @@ class Membership:
         self._news: list[tuple[News, tuple[TopicPartition, ...]]] = []
         self._gives_back = False
         """Whether the news ask for partitions: once they are served, the member joins again."""
+        self._anew = False
+        """Whether the application has asked to give everything back and join again."""
         self._out = True
         """Not in the group: it joins at its first poll, and again at the one that tells what it has lost."""
         self._fenced: Fenced | None = None
@@ -60,7 +62,7 @@ class Membership:
 
     @property
     def can_join(self) -> bool:
-        return not (self._news or self._serving or self._out or self._frozen or self.closed)
+        return not (self._news or self._serving or self._out or self._anew or self._frozen or self.closed)
 
     def take(self, generation: int, partitions: Sequence[TopicPartition]) -> None:
         self.token = self.token._replace(generation=generation)
@@ -83,26 +85,39 @@ class Membership:
         if self._fenced is not None:
             fenced, self._fenced = self._fenced, None
             raise fenced
-        if not self._news and not self._out:
+        if not self._news and not self._out and not self._anew:
             return
         self._serving = True
         news, self._news = self._news, []
         for kind, partitions in news:
-            if kind is News.ASSIGNED:
-                self.owned += partitions
-            tell(kind, partitions)
-            if kind is not News.ASSIGNED:
-                self.owned = tuple(each for each in self.owned if each not in partitions)
-        self._serving = False
+            self._pass_on(kind, partitions, tell)
+        leaves = self._anew and not self._out
+        if leaves and self.owned:
+            self._pass_on(News.REVOKED, self.owned, tell)
+        self._serving = self._anew = False
         if self._dead:
             return  # another took its seat meanwhile: it has nothing more to say to the group
-        if self._out:
+        if leaves and self.instance_id is None:
+            self._group.leave(self.token.member_id)
             self._join()
-        elif self._gives_back:
+        elif self._out:
+            self._join()
+        elif self._gives_back or leaves:
             self._gives_back = False
             self._group.rejoin()
         else:
             self._group.serve()
+
+    def _pass_on(self, kind: News, partitions: tuple[TopicPartition, ...], tell: Tell) -> None:
+        if kind is News.ASSIGNED:
+            self.owned += partitions
+        tell(kind, partitions)
+        if kind is not News.ASSIGNED:
+            self.owned = tuple(each for each in self.owned if each not in partitions)
+
+    def join_anew(self) -> None:
+        """Give everything back at the next poll, and join as one that has nothing: a dynamic member as a new one."""
+        self._anew = True
 
     def close(self, now_ms: int, tell: Tell) -> None:
         """A dynamic member leaves; a static one keeps its seat until its session ends.

@@ -78,6 +78,10 @@ class MemorySource:
         for partition, next_offset in positions.items():
             self._fetcher.seek(partition, next_offset)
 
+    def join_anew(self) -> None:
+        self._check_open()
+        self.membership_state.join_anew()
+
     def close(self) -> None:
         if self._closed:
             return
