@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,14 @@ from tests.support.waiting import eventually
 NOWHERE = Settings(bootstrap_servers="127.0.0.1:9", transaction_timeout_ms=1_000)
 
 
-def clients_threads() -> int:
-    """Threads of librdkafka in this process; each client has some."""
-    return sum(name.read_text().startswith("rdk:") for name in Path("/proc/self/task").glob("*/comm"))
+def clients_threads() -> set[str]:
+    """Threads of librdkafka in this process; each client has some. Clients of other tests may be ending."""
+    found = set()
+    for name in Path("/proc/self/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if name.read_text().startswith("rdk:"):
+                found.add(name.parent.name)
+    return found
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def test_a_producer_that_could_not_be_made_is_gone() -> None:
     log, before = KafkaLog(NOWHERE), clients_threads()
     with pytest.raises(Retryable) as kept:
         log.sink("x")
-    eventually(lambda: clients_threads() == before, "nothing of it is left")
+    eventually(lambda: clients_threads() <= before, "nothing of it is left")
     assert kept
 
 
@@ -43,8 +49,10 @@ def test_a_producer_that_could_not_be_made_is_gone() -> None:
 def test_a_client_that_found_no_coordinator_is_gone() -> None:
     admin = KafkaAdmin(NOWHERE, timeout_s=0.5)
     admin._coordinated = True  # else it would ask another way first
+    with pytest.raises(Retryable):
+        admin.topics(["any"])  # its own client, which it keeps, has made its threads by then
     before = clients_threads()
     with pytest.raises(Retryable) as kept:
         admin.members("x")
-    eventually(lambda: clients_threads() == before, "nothing of it is left")
+    eventually(lambda: clients_threads() <= before, "nothing of it is left")
     assert kept
