@@ -8,9 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from pipeline.errors import Retryable
-from pipeline.log.admin import KafkaAdmin
+from pipeline.log.config import common
+from pipeline.log.coordinated import CoordinatedClient
 from pipeline.log.kafka import KafkaLog
 from pipeline.settings import Settings
 from tests.support.waiting import eventually
@@ -47,12 +49,10 @@ def test_a_producer_that_could_not_be_made_is_gone() -> None:
 
 @pytest.mark.usefixtures("no_collector")
 def test_a_client_that_found_no_coordinator_is_gone() -> None:
-    admin = KafkaAdmin(NOWHERE, timeout_s=0.5)
-    admin._coordinated = True  # else it would ask another way first
-    with pytest.raises(Retryable):
-        admin.topics(["any"])  # its own client, which it keeps, has made its threads by then
     before = clients_threads()
-    with pytest.raises(Retryable) as kept:
-        admin.members("x")
+    ask = CoordinatedClient(common(NOWHERE), 0.5)
+    with pytest.raises(KafkaException) as kept:
+        ask(lambda client, timeout_s: client.describe_consumer_groups(["x"], request_timeout=timeout_s)["x"])
+    assert clients_threads() - before, "it has no threads to end"
     eventually(lambda: clients_threads() <= before, "nothing of it is left")
     assert kept
