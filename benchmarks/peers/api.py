@@ -85,5 +85,5 @@ class Peer(Protocol):
         ...
 
     def remove(self, job: Job) -> None:
-        """Delete its topics and groups."""
+        """Delete the topics that it has made, and its group where the next pass would meet it."""
         ...
