@@ -11,10 +11,10 @@ from typing import Final
 
 from benchmarks.peers import kafka_streams_rows as decoding
 from benchmarks.peers.api import Command, Job, Unavailable
+from benchmarks.peers.environment import units_table
 from benchmarks.peers.statelog import by_device, values
 from benchmarks.reading import PARTITIONS, committed, last_rows
 from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, Workload, by_origin
-from operators.units import UNITS
 from pipeline.broker.fetch import cache_directory
 
 PROJECT: Final = Path(__file__).parent / "kafka_streams"
@@ -45,11 +45,6 @@ class KafkaStreams:
         sources = [PROJECT / "pom.xml", *PROJECT.rglob("*.java")]
         if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
             self._build()
-        units = "".join(
-            f"{spelling}\t{each.unit}\t{each.shift!r}\t{each.multiplier!r}\t{each.divisor!r}\n"
-            for spelling, each in UNITS.items()
-        )
-        self._units.write_text(units, encoding="utf-8")
 
     def _build(self) -> None:
         self._target.mkdir(parents=True, exist_ok=True)
@@ -57,10 +52,6 @@ class KafkaStreams:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable("Maven could not build it:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
-
-    @property
-    def _units(self) -> Path:
-        return self._target / "units.tsv"
 
     def supports(self, work: Workload) -> bool:
         return True
@@ -94,7 +85,7 @@ class KafkaStreams:
                 str(self._commit_ms),
                 str(THREADS),
                 str(CACHE_BYTES),
-                str(self._units),
+                str(units_table()),
                 *passes,
             ]
         )
