@@ -141,5 +141,3 @@ def _pass(process: PeerProcess, peer: Peer, job: Job) -> tuple[int, float, float
 def _written(ground: Ground, topics: Sequence[str]) -> int | None:
     sizes = [log_bytes(ground.data_dir, topic) for topic in topics]
     return None if ground.data_dir is None else sum(size or 0 for size in sizes)
-
-

@@ -1,4 +1,4 @@
-"""The telemetry of a benchmark: wholly decided by how many devices there are, how their keys are spread, how many records.
+"""The telemetry of a benchmark: decided by how many devices there are, how their keys are spread, how many records.
 
 Uniform keys are those of `statelog produce`: in each round every gauge reports once. With Zipf's law device number k
 reports in proportion to 1/k^1.1, as in a fleet where a few never rest. In both 1 reading in 100 is sent twice and 1 in

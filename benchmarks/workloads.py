@@ -137,8 +137,8 @@ NORMALISE: Final = Workload("a", "stateless normalise", "telemetry", ("readings"
 ahead of the record's timestamp), convert to the canonical unit, send as JSON with the origin. What fails is dropped."""
 
 STATISTICS: Final = Workload("b", "device statistics", "readings", (), _statistics)
-"""A row a device: first and last event time, and by metric unit, count, sum, mean, variance, least, greatest, last value
-with its event time, how many came out of order."""
+"""A row a device: first and last event time, and by metric unit, count, sum, mean, variance, least, greatest, last
+value with its event time, and how many came out of order."""
 
 WINDOWS: Final = Workload("c", "tumbling windows", "readings", ("windows",), _windows)
 """Windows of 60 s on each device-metric's own clock, 30 s of grace; a final result (count, sum, min, max, mean) is sent

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from benchmarks.dataset import Source
 from benchmarks.workloads import Found, Workload
+from pipeline.log.api import Message
 
 
 class Unavailable(Exception):
@@ -82,6 +83,10 @@ class Peer(Protocol):
 
     def found(self, job: Job) -> Found | None:
         """What it left behind, read from its topics; None for a peer without a result."""
+        ...
+
+    def readings_in(self, job: Job, row: Message) -> tuple[str, int] | None:
+        """Of a changelog's record in workload b, the device and how many of its readings are in it."""
         ...
 
     def remove(self, job: Job) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchmarks.peers.api import Command, Job
 from benchmarks.reading import partitions_of
 from benchmarks.workloads import Found, Workload
+from pipeline.log.api import Message
 from pipeline.log.kafka import connect
 from pipeline.runtime.collector import quiet_collector
 from pipeline.settings import Settings
@@ -45,6 +46,9 @@ class Ceiling:
     def found(self, job: Job) -> Found | None:
         """It counted as many as there are, or it would not have ended."""
         return None
+
+    def readings_in(self, job: Job, row: Message) -> None:
+        """It has no rows."""
 
     def remove(self, job: Job) -> None:
         """It made nothing."""

@@ -16,6 +16,7 @@ from benchmarks.peers.statelog import by_device, values
 from benchmarks.reading import PARTITIONS, committed, last_rows
 from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, Workload, by_origin
 from pipeline.broker.fetch import cache_directory
+from pipeline.log.api import Message
 
 PROJECT: Final = Path(__file__).parent / "kafka_streams"
 THREADS: Final = 2
@@ -140,6 +141,9 @@ class KafkaStreams:
             topic_id, _, partition = (message.key() or b"").decode().rpartition("/")
             found[message.partition(), topic_id, int(partition)] = int.from_bytes(message.value() or b"", "big")
         return found
+
+    def readings_in(self, job: Job, row: Message) -> tuple[str, int]:
+        return (row.key() or b"").decode(), decoding.statistics(row.value() or b"")["readings"]
 
     def remove(self, job: Job) -> None:
         job.source.admin.delete_topics([*self.outputs(job), *self.changelogs(job)])

@@ -183,7 +183,7 @@ def judge(metric: Document, seq: int, newer: bool) -> str:
     return "new"
 
 
-def fold_device(
+def fold_device(  # noqa: PLR0911 one verdict after the other
     row: Document | None,
     reading: Document,
     keep: Callable[[str, Document], None],

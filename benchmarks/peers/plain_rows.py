@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,9 +25,7 @@ def found_in(
         return {"devices": {name: statistics_only(_state(name, row)) for name, row in rows.items()}}
     still_open = {name: _open(name, row) for name, row in rows.items()}
     if work is WINDOWS:
-        late = {
-            name: {metric: each["late"] for metric, each in row["metrics"].items()} for name, row in rows.items()
-        }
+        late = {name: {metric: each["late"] for metric, each in row["metrics"].items()} for name, row in rows.items()}
         return {"results": by_device(results), "open windows": still_open, "late": late}
     origins: dict[tuple[int, str, int], int] = {}
     for name, row in rows.items():
@@ -41,6 +40,11 @@ def found_in(
         "open windows": still_open,
         "origins": origins,
     }
+
+
+def readings_in(row: bytes | None) -> int:
+    """How many readings a row of workload b includes."""
+    return sum(metric["count"] for metric in json.loads(row or b"")["metrics"].values())
 
 
 def _state(name: str, row: Document) -> Document:

@@ -8,10 +8,11 @@ from typing import Any
 
 from benchmarks.peers import environment
 from benchmarks.peers.api import Command, Job
-from benchmarks.peers.plain_rows import found_in
+from benchmarks.peers.plain_rows import found_in, readings_in
 from benchmarks.peers.statelog import values
 from benchmarks.reading import PARTITIONS, committed
 from benchmarks.workloads import NORMALISE, Found, Workload, by_origin
+from pipeline.log.api import Message
 
 _STORE = "default"
 
@@ -81,6 +82,10 @@ class Quix:
                 kept[key] = value
         documents = {name: json.loads(row) for name, row in rows.items()}
         return found_in(job.work, documents, results, [json.loads(row) for row in kept.values()], partitions)
+
+    def readings_in(self, job: Job, row: Message) -> tuple[str, int]:
+        device = json.loads((row.key() or b"").partition(b"|")[0])
+        return device, readings_in(row.value())
 
     def remove(self, job: Job) -> None:
         job.source.admin.delete_topics([*self.outputs(job), *self.changelogs(job)])

@@ -1,6 +1,6 @@
 """Quix Streams at the suite's workloads; run by the peers' own Python.
 
-    quix_app WORK SERVERS GROUP SOURCE SOURCE_ID OUTPUT DIRECTORY UNITS
+quix_app WORK SERVERS GROUP SOURCE SOURCE_ID OUTPUT DIRECTORY UNITS
 """
 
 from __future__ import annotations

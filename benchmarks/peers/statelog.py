@@ -16,6 +16,7 @@ from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found,
 from operators.device import DEVICE_STATE, DEVICE_WINDOWS, ORIGINS
 from operators.keys import split_origin_key
 from operators.topology import Stage, TableSpec, Topology
+from pipeline.log.api import Message
 from pipeline.runtime.identity import group_of
 from pipeline.runtime.start import load_topology
 from pipeline.settings import Settings
@@ -60,9 +61,7 @@ class Statelog:
         }
         self._plan(job).create(job.source.admin, PARTITIONS, 1)
         environment = {f"STATELOG_{name.upper()}": str(value) for name, value in settings.items()}
-        return Command(
-            [sys.executable, "-m", "benchmarks.peers.statelog_worker", self._stage(job).name], environment
-        )
+        return Command([sys.executable, "-m", "benchmarks.peers.statelog_worker", self._stage(job).name], environment)
 
     def _topology(self, job: Job) -> Topology:
         return load_topology(Settings(topology=_TOPOLOGIES[job.work.letter]))
@@ -132,6 +131,10 @@ class Statelog:
                 unseal(message.value() or b"")
             )
         return found
+
+    def readings_in(self, job: Job, row: Message) -> tuple[str, int]:
+        key, table = row.key() or b"", self._topology(job).table(topologies.TABLE)[1]
+        return key.decode(), table.show(key, table.value.decode(unseal(row.value() or b"")))["readings"]
 
     def remove(self, job: Job) -> None:
         made = set(self._plan(job).configs) - {job.source.topic}

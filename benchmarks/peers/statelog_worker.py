@@ -1,6 +1,6 @@
 """A worker as `statelog worker` runs it, that says when its first records have come. Stages and settings as there.
 
-    python -m benchmarks.peers.statelog_worker STAGE
+python -m benchmarks.peers.statelog_worker STAGE
 """
 
 from __future__ import annotations
