@@ -56,7 +56,7 @@ def measure(
     devices = max(1, min(devices, int(count / _GAUGES / _ROUNDS)))
     sources = [Source(ground.servers, work.source) for _ in range(peer.passes)]
     try:
-        messages = _messages(Stream(devices, "uniform", count), sources[-1])
+        messages = messages_for(work.source, Stream(devices, "uniform", count))
         for source in sources[:-1]:
             source.fill([messages])  # what the warm-up reads
         with jobs_of(peer, work, sources) as jobs:
@@ -81,10 +81,10 @@ def measure(
     }
 
 
-def _messages(stream: Stream, source: Source) -> list[Sent]:
-    """Telemetry, or the readings that it becomes."""
+def messages_for(source: str, stream: Stream) -> list[Sent]:
+    """Telemetry, or the readings that it becomes; by a worker whose telemetry has the id `telemetry`."""
     telemetry = [message for batch in stream.messages() for message in batch]
-    if source.kind == TELEMETRY:
+    if source == TELEMETRY:
         return telemetry
     transform = Normalise().transform
     partitions: dict[bytes, int] = {}

@@ -229,7 +229,7 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
 
 def main(command: Sequence[str] | None = None) -> int:
     arguments = arguments_of(command)
-    say = Console(stderr=True)
+    say = Console(stderr=True, soft_wrap=True)
     began = datetime.now(UTC)
     peers, skipped = available(arguments.peers, say)
     cells = cells_of(arguments)

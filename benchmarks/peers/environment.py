@@ -16,15 +16,19 @@ LOCK: Final = Path(__file__).with_name("requirements.lock")
 _TAIL: Final = 5
 
 
-def units_table() -> Path:
+def units_rows() -> str:
     """The unit registry for peers that are not written here: a line a spelling."""
-    path = cache_directory() / "benchmarks" / "units.tsv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = (
+    return "".join(
         f"{spelling}\t{each.unit}\t{each.shift!r}\t{each.multiplier!r}\t{each.divisor!r}\n"
         for spelling, each in UNITS.items()
     )
-    path.write_text("".join(rows), encoding="utf-8")
+
+
+def units_table() -> Path:
+    """The file that holds it."""
+    path = cache_directory() / "benchmarks" / "units.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(units_rows(), encoding="utf-8")
     return path
 
 

@@ -23,10 +23,14 @@ ALL = (1 << REMEMBERED) - 1
 Units = dict[str, tuple[str, float, float, float]]
 
 
-def read_units(path: str) -> Units:
+def units_of(table: str) -> Units:
     """Canonical unit, shift, multiplier and divisor, by spelling."""
-    rows = (line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines())
+    rows = (line.split("\t") for line in table.splitlines())
     return {row[0]: (row[1], float(row[2]), float(row[3]), float(row[4])) for row in rows}
+
+
+def read_units(path: str) -> Units:
+    return units_of(Path(path).read_text(encoding="utf-8"))
 
 
 def normalise(units: Units, key: str, raw: Any, timestamp_ms: int, origin: list[Any]) -> Document | None:
