@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.figures import OURS, Place, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
+from benchmarks.figures import OURS, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
 from benchmarks.figures import ratio as ratio_of
 from benchmarks.figures import spread as spread_of
 from benchmarks.plot import draw
@@ -37,7 +37,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """All tables, each under a line that says what it shows."""
     parts = [_head(report)]
     for where, peers in grouped(report["runs"]).items():
-        parts += [f"**{where}: {WORKLOADS[where.work].title}**", _of_a_place(where, peers, report)]
+        parts += [f"**{where}: {WORKLOADS[where.work].title}**", _of_a_place(peers, report)]
     if report["latencies"]:
         parts += ["**End to end, at half of each peer's own rate**", _latencies(report["latencies"])]
     parts += [f"Skipped: {name}: {reason}" for name, reason in report["skipped"].items()]
@@ -52,11 +52,11 @@ def _head(report: Mapping[str, Any]) -> str:
     return (
         f"{report['records']:,} records, {report['rounds']} interleaved rounds, {machine['cores']} cores of "
         f"{machine['processor']}, the broker on them too, {report['date'][:10]}.{less} Medians; least to most in "
-        f"brackets. Ratios are of {OURS} to the peer, in the same round."
+        f"brackets. Ratios are {OURS} to the peer, each of one round."
     )
 
 
-def _of_a_place(where: Place, peers: Mapping[str, Sequence[Run]], report: Mapping[str, Any]) -> str:
+def _of_a_place(peers: Mapping[str, Sequence[Run]], report: Mapping[str, Any]) -> str:
     ours = peers.get(OURS, [])
     rows = []
     for name, runs in peers.items():
@@ -68,9 +68,9 @@ def _of_a_place(where: Place, peers: Mapping[str, Sequence[Run]], report: Mappin
                 guarantee,
                 f"{runs[0]['records']:,}",
                 _spread(spread_of(runs, rate), "{:,.0f}"),
-                _spread(ratio_of(ours, runs, rate), "{:.2f} ×") if compared else "",
+                _spread(ratio_of(ours, runs, rate), "{:.2f}") if compared else "",
                 _spread(spread_of(runs, partial(per_million, figure="cpu_s")), "{:.1f}", alone=True),
-                _spread(ratio_of(ours, runs, rate_of_a_core), "{:.2f} ×", alone=True) if compared else "",
+                _spread(ratio_of(ours, runs, rate_of_a_core), "{:.2f}", alone=True) if compared else "",
                 _spread(spread_of(runs, partial(per_million, figure="broker_cpu_s")), "{:.1f}", alone=True),
                 _spread(spread_of(runs, lambda run: run["peak_rss_mb"]), "{:,.0f}", alone=True),
                 _spread(spread_of(runs, partial(per_event, figure="changelog_bytes")), "{:.0f}", alone=True),
@@ -98,7 +98,7 @@ def _latencies(latencies: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(found: Spread | None, form: str, *, alone: bool = False) -> str:
     if found is None:
-        return "–"
+        return "n/a"
     middle = form.format(found.median)
     if alone or found.least == found.most:
         return middle

@@ -40,7 +40,7 @@ class InMemory:
 @pytest.fixture(params=["uniform", "zipf"])
 def readings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> InMemory:
     made = InMemory(request.param)
-    monkeypatch.setattr("benchmarks.workloads.for_the_oracle", lambda records: iter(records))
+    monkeypatch.setattr("benchmarks.workloads.for_the_oracle", iter)
     return made
 
 
@@ -144,6 +144,6 @@ def broken() -> Iterator[Any]:
     yield None
 
 
-@pytest.mark.parametrize("raw", broken())
+@pytest.mark.parametrize("raw", list(broken()))
 def test_the_plain_transform_drops(raw: Any) -> None:
     assert normalised("d", raw) is None
