@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.peers.api import Command, Job
 from benchmarks.reading import partitions_of
-from benchmarks.workloads import Found, Workload
+from benchmarks.workloads import Found
 from pipeline.log.api import Message
 from pipeline.log.kafka import connect
 from pipeline.runtime.collector import quiet_collector
@@ -22,9 +22,6 @@ class Ceiling:
 
     def prepare(self) -> None:
         """It is part of statelog."""
-
-    def supports(self, work: Workload) -> bool:
-        return True
 
     def command(self, jobs: Sequence[Job]) -> Command:
         (job,) = jobs

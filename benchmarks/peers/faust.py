@@ -11,7 +11,7 @@ from benchmarks.peers.api import Command, Job
 from benchmarks.peers.plain_rows import found_in, readings_in
 from benchmarks.peers.statelog import values
 from benchmarks.reading import PARTITIONS, committed, last_rows
-from benchmarks.workloads import DEVICES, NORMALISE, Found, Workload, by_origin
+from benchmarks.workloads import DEVICES, NORMALISE, Found, by_origin
 from pipeline.log.api import Message
 
 
@@ -25,9 +25,6 @@ class Faust:
 
     def prepare(self) -> None:
         environment.python()
-
-    def supports(self, work: Workload) -> bool:
-        return True
 
     def command(self, jobs: Sequence[Job]) -> Command:
         (job,) = jobs

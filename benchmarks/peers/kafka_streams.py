@@ -14,7 +14,7 @@ from benchmarks.peers.api import Command, Job, Unavailable
 from benchmarks.peers.environment import units_table
 from benchmarks.peers.statelog import by_device, values
 from benchmarks.reading import PARTITIONS, committed, last_rows
-from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, Workload, by_origin
+from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, by_origin
 from pipeline.broker.fetch import cache_directory
 from pipeline.log.api import Message
 
@@ -53,9 +53,6 @@ class KafkaStreams:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable("Maven could not build it:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
-
-    def supports(self, work: Workload) -> bool:
-        return True
 
     def command(self, jobs: Sequence[Job]) -> Command:
         passes: list[str] = []

@@ -11,7 +11,7 @@ from benchmarks.peers.api import Command, Job
 from benchmarks.peers.plain_rows import found_in, readings_in
 from benchmarks.peers.statelog import values
 from benchmarks.reading import PARTITIONS, committed
-from benchmarks.workloads import NORMALISE, Found, Workload, by_origin
+from benchmarks.workloads import NORMALISE, Found, by_origin
 from pipeline.log.api import Message
 
 _STORE = "default"
@@ -27,9 +27,6 @@ class Quix:
 
     def prepare(self) -> None:
         environment.python()
-
-    def supports(self, work: Workload) -> bool:
-        return True
 
     def command(self, jobs: Sequence[Job]) -> Command:
         (job,) = jobs

@@ -24,4 +24,7 @@ _ALL: Final[tuple[Peer, ...]] = (
 )
 
 PEERS: Final[dict[str, Peer]] = {peer.name: peer for peer in _ALL}
+SLOW: Final = frozenset({"quix-streams", "faust"})
+VARIANTS: Final = frozenset({"kafka-streams-1s", "kafka-streams-alos"})
+"""Of a peer that also runs as its users would set it up."""
 DEFAULT: Final = tuple(name for name in PEERS if name != "statelog-100ms")

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import topologies
 from benchmarks.peers.api import Command, Job
 from benchmarks.reading import PARTITIONS, committed, last_rows
-from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, Workload, by_origin
+from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, by_origin
 from operators.device import DEVICE_STATE, DEVICE_WINDOWS, ORIGINS
 from operators.keys import split_origin_key
 from operators.topology import Stage, TableSpec, Topology
@@ -45,9 +45,6 @@ class Statelog:
 
     def prepare(self) -> None:
         """It is here."""
-
-    def supports(self, work: Workload) -> bool:
-        return True
 
     def command(self, jobs: Sequence[Job]) -> Command:
         (job,) = jobs

@@ -33,7 +33,10 @@ def test_by_default_all_work_and_peers_are_there_and_each_kind_of_stream() -> No
         (devices, keys) for devices in (10_000, 1_000_000) for keys in ("uniform", "zipf")
     }
     assert {"ceiling", "statelog", "kafka-streams", "kafka-streams-alos", "quix-streams", "faust"} <= set(DEFAULT)
+    assert all(cell.peers <= set(DEFAULT) for cell in cells)
+    assert next(cell.peers for cell in cells if cell.work.letter == "d") == set(DEFAULT)
     assert [cell.work.letter for cell in cells_of(arguments_of(["--work", "b"]))] == ["b"]
+    assert {cell.peers for cell in cells_of(arguments_of(["--peers", "faust"]))} == {frozenset({"faust"})}
     assert len(cells_of(arguments_of(["--devices", "5", "7", "--keys", "zipf", "--work", "a", "d"]))) == 4
 
 
@@ -43,4 +46,4 @@ def test_by_default_all_work_and_peers_are_there_and_each_kind_of_stream() -> No
 )
 def test_slow_peers_get_fewer_records_and_many_devices_more(peer: str, devices: int, records: int) -> None:
     suite = Suite(Ground("nowhere", None), [], 1_000_000, Console())
-    assert suite._records_of(PEERS[peer], Cell(WORKLOADS["d"], devices, "uniform")) == records
+    assert suite._records_of(PEERS[peer], Cell(WORKLOADS["d"], devices, "uniform", frozenset())) == records
