@@ -36,7 +36,7 @@ simulate: $(READY) ## ten thousand seeded schedules of crashes, pauses, rebalanc
 mutants: $(READY) ## plant each bug of the catalogue in a copy of the source: its test has to notice; MUTANTS="NAME…"
 	@nice -n 10 $(BIN)/python -m tests.mutants $(MUTANTS)
 
-bench: $(READY) ## all peers side by side, ~25 minutes; BENCH="--records N --peers NAME …" asks for less
+bench: $(READY) ## all peers side by side, half an hour; BENCH="--records N --peers NAME …" asks for less
 	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
 lint: $(READY) ## ruff and mypy --strict
