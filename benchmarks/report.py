@@ -39,7 +39,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     for where, peers in grouped(report["runs"]).items():
         parts += [f"**{where}: {WORKLOADS[where.work].title}**", _of_a_place(peers, report)]
     if report["latencies"]:
-        parts += ["**End to end, at half of each peer's own rate**", _latencies(report["latencies"])]
+        parts += ["**End to end, under a steady load**", _latencies(report["latencies"])]
     parts += [f"Skipped: {name}: {reason}" for name, reason in report["skipped"].items()]
     parts += [f"Failed: {failure}" for failure in report["failures"]]
     return "\n\n".join(parts) + "\n"

@@ -1,7 +1,7 @@
 """All peers side by side: the same broker, records and work, each result checked before its time counts.
 
     python -m benchmarks.suite [--records N] [--devices N…] [--keys uniform|zipf…] [--work a…] [--peers NAME…]
-                               [--rounds N] [--latency-s SECONDS] [--json]
+                               [--rounds N] [--latency-s SECONDS] [--latency-rate N] [--json]
 
 Rounds are interleaved: each has every peer once, one after the other, each alone. Takes the Kafka of
 STATELOG_BOOTSTRAP_SERVERS, else an embedded one, whose CPU and disk are then measured too. Writes its figures to
@@ -137,22 +137,24 @@ class Suite:
             self._datasets[stream] = dataset, Checker(dataset)
         return self._datasets[stream]
 
-    def measure_latency(self, works: Sequence[Workload], devices: int, seconds: float) -> None:
-        """At half of the rate that each peer has just shown."""
+    def measure_latency(self, works: Sequence[Workload], devices: int, seconds: float, fixed: float | None) -> None:
+        """At half of the rate that each peer has just shown, or at the same fixed one for all."""
         for work in works:
             for peer in self._peers:
-                rate = self._rate(work, peer)
-                if rate is None or peer.name == "ceiling":
+                shown = self._rate(work, peer)
+                if shown is None or peer.name == "ceiling":
                     continue
-                where = f"latency · {work.letter} · {peer.name} at {rate / 2:,.0f}/s"
+                rate = fixed or shown / 2
+                where = f"latency · {work.letter} · {peer.name} at {rate:,.0f}/s"
                 with self._say.status(where):
                     try:
-                        found = latency.measure(peer, work, devices, rate / 2, seconds, self._ground)
+                        found = latency.measure(peer, work, devices, rate, seconds, self._ground)
                     except PeerFailed as error:
                         self.failures.append(f"{where}: {error}")
-                        self._say.print(f"{where}: [red]{error}[/]", highlight=False)
+                        self._say.print(f"{where}: [red]failed[/]", highlight=False)
+                        self._say.print(str(error), style="red", markup=False)
                         continue
-                self.latencies.append({"work": work.letter, "peer": peer.name, "rate": rate / 2, **found})
+                self.latencies.append({"work": work.letter, "peer": peer.name, "rate": rate, **found})
                 self._say.print(
                     f"{where}: p50 {found['p50_ms']:,.0f} ms, p99 {found['p99_ms']:,.0f} ms", highlight=False
                 )
@@ -218,6 +220,7 @@ def arguments_of(command: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", choices=list(PEERS), nargs="+", help="these, each at all the work")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency-s", type=float, default=6.0, help="how long latency is measured; 0: not at all")
+    parser.add_argument("--latency-rate", type=float, help="events/s for all; none: half of what each has shown")
     parser.add_argument("--json", action="store_true", help="print the figures instead of keeping them")
     return parser.parse_args(command)
 
@@ -247,7 +250,7 @@ def main(command: Sequence[str] | None = None) -> int:
         suite.measure(cells, arguments.rounds)
         if arguments.latency_s:
             works = [work for work in WORKLOADS.values() if any(cell.work is work for cell in cells)]
-            suite.measure_latency(works, cells[0].devices, arguments.latency_s)
+            suite.measure_latency(works, cells[0].devices, arguments.latency_s, arguments.latency_rate)
     report = {
         "date": began.isoformat(timespec="seconds"),
         "minutes": round((datetime.now(UTC) - began).total_seconds() / 60, 1),
