@@ -50,7 +50,7 @@ def _head(report: Mapping[str, Any]) -> str:
     few = [name for name, peer in report["peers"].items() if peer["share"] < 1]
     less = f" Fewer for {', '.join(few)}, as the tables say." if few else ""
     return (
-        f"{report['records']:,} records, {report['rounds']} interleaved rounds, {machine['cores']} cores of "
+        f"{report['records']:,} records, interleaved rounds: {report['rounds']}, {machine['cores']} cores of "
         f"{machine['processor']}, the broker on them too, {report['date'][:10]}.{less} Medians; least to most in "
         f"brackets. Ratios are {OURS} to the peer, each of one round."
     )
