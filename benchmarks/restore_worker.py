@@ -59,10 +59,11 @@ def main() -> None:
         identity = WorkerIdentity.of(settings, stage, None)
         topics = look_up(admin, settings.prefix, stage)
         watch = RestoreWatch(topics.partitions)
-        around = Surroundings(settings, log, admin, topics, identity.group, watch, nowhere)
+        metrics = WorkerMetrics(stage.name)
+        around = Surroundings(settings, log, admin, topics, identity.group, watch, nowhere, metrics)
         tasks = make_tasks(around, topology, identity)
         cleanup.callback(tasks.stop)
-        watch.worker = Worker(settings, identity, log, tasks, metrics=WorkerMetrics(stage.name))
+        watch.worker = Worker(settings, identity, log, tasks, metrics=metrics)
         quiet_collector()
         watch.worker.run()
     figures = {
