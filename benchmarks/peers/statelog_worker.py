@@ -28,7 +28,7 @@ def main(stage: str) -> None:
     settings = Settings()
     set_up_logging(settings.log_format, settings.log_level)
     # In its place, so that all the rest is what is shipped: queries, gauges, watches.
-    service.WorkerMetrics = Announcing  # type: ignore[misc]
+    service.WorkerMetrics = Announcing  # type: ignore[attr-defined]
     service.run_worker(settings, stage, RestoreLog())
 
 
