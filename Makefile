@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # That run the tests between them. Tests mostly wait, for workers that start and sessions that end: twice as many as cores.
 TESTERS ?= 4
 
-.PHONY: help setup demo test faults simulate mutants lint format lock schemas clean
+.PHONY: help setup demo test faults simulate mutants bench lint format lock schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ simulate: $(READY) ## ten thousand seeded schedules of crashes, pauses, rebalanc
 mutants: $(READY) ## plant each bug of the catalogue in a copy of the source: its test has to notice; MUTANTS="NAME…"
 	@nice -n 10 $(BIN)/python -m tests.mutants $(MUTANTS)
 
+bench: $(READY) ## all peers side by side, half an hour; BENCH="--records N --peers NAME …" asks for less
+	@$(BIN)/python -m benchmarks.suite $(BENCH)
+
 lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -45,9 +48,11 @@ format: $(READY) ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## compile requirements.lock anew
-	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras --group dev \
+lock: ## compile the locked requirements anew
+	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras --group dev --group bench \
 		pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+		benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 schemas: $(READY) ## publish the JSON Schemas of the models
 	@$(BIN)/python -m schemas.publish
