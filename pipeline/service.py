@@ -16,6 +16,7 @@ from pipeline.log.kafka import connect
 from pipeline.query.directory import Directory
 from pipeline.query.listener import LOOPBACK, Listener
 from pipeline.query.server import QueryServer
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
@@ -24,7 +25,7 @@ from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView
 from pipeline.runtime.restorer import RestoreListener
 from pipeline.runtime.start import load_topology, make_tasks, stage_of
-from pipeline.runtime.tasks import AggregateTasks, Surroundings
+from pipeline.runtime.tasks import Surroundings
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan

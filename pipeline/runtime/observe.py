@@ -14,9 +14,9 @@ import structlog
 from operators.topology import AggregateStage, Topology
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Admin, TopicPartition
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.stuck import StuckWatch
-from pipeline.runtime.tasks import AggregateTasks
 from pipeline.runtime.view import PartitionState, PartitionStatus
 from pipeline.runtime.worker import Worker
 from pipeline.state.api import Position, StoreIdentity, StoreView

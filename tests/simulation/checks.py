@@ -42,8 +42,11 @@ def _stores(world: World, stage: AggregateStage) -> Iterator[tuple[str, int, Sto
         if name != stage.name:
             continue
         for partition in disk.partitions():
-            if owner is not None and partition in owner.held:
-                store = owner.held[partition].store
+            open_here = {} if owner is None else {each: task.store for each, task in owner.held.items()}
+            if owner is not None:
+                open_here |= {each: tail.task.store for each, tail in owner.standbys.items()}
+            store = open_here.get(partition)
+            if store is not None:
                 if store.restoring is None:
                     with store.view() as view:
                         yield machine, partition, view
