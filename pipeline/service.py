@@ -14,12 +14,15 @@ from pipeline.errors import Misconfigured
 from pipeline.log.api import Admin
 from pipeline.log.kafka import connect
 from pipeline.query.directory import Directory
+from pipeline.query.donation import donor
 from pipeline.query.listener import LOOPBACK, Listener
+from pipeline.query.receiving import PeerCheckpoints
 from pipeline.query.server import QueryServer
 from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
+from pipeline.runtime.fetch import Donors
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView
@@ -52,13 +55,17 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         identity = WorkerIdentity.of(settings, stage, listener.address if listener else None)
         topics = look_up(admin, settings.prefix, stage)
         around = Surroundings(settings, log, admin, topics, identity.group, restore_listener, reach)
-        tasks = make_tasks(around, topology, identity)
+        directory = Directory.of_group(admin, identity.group, identity.source)
+        donors = _donors(stage, directory, identity)
+        tasks = make_tasks(around, topology, identity, donors=donors)
         cleanup.callback(tasks.stop)
         metrics = WorkerMetrics(stage.name)
         confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if listener else None
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, confirm_every_s=confirm_every_s)
         if isinstance(tasks, AggregateTasks) and isinstance(stage, AggregateStage) and listener:
-            cleanup.enter_context(_served(settings, topology, tasks, worker, identity, admin, listener, metrics))
+            cleanup.enter_context(
+                _served(settings, topology, tasks, worker, identity, admin, directory, listener, metrics)
+            )
         cleanup.enter_context(_stopped_by_signals(worker.stop))
         logger.info("worker starts", stage=stage.name, id=identity.worker_id, group=identity.group,
                     protocol=settings.group_protocol)  # fmt: skip
@@ -77,6 +84,12 @@ def _listener(settings: Settings, stage: Stage) -> Listener | None:
     return None
 
 
+def _donors(stage: Stage, directory: Directory, identity: WorkerIdentity) -> Donors | None:
+    if isinstance(stage, AggregateStage):
+        return PeerCheckpoints(directory, identity.worker_id, [table.name for table in stage.tables])
+    return None
+
+
 @contextmanager
 def _served(
     settings: Settings,
@@ -85,6 +98,7 @@ def _served(
     worker: Worker,
     identity: WorkerIdentity,
     admin: Admin,
+    directory: Directory,
     listener: Listener,
     metrics: WorkerMetrics,
 ) -> Iterator[None]:
@@ -98,8 +112,14 @@ def _served(
         session_timeout_ms=settings.session_timeout_ms,
         stuck_after_ms=settings.stuck_after_ms,
     )
-    directory = Directory.of_group(admin, identity.group, identity.source)
-    server = QueryServer(view, directory, listener, verify=verifier(settings, view), registry=metrics.registry)
+    server = QueryServer(
+        view,
+        directory,
+        listener,
+        verify=verifier(settings, view),
+        donate=donor(settings, view),
+        registry=metrics.registry,
+    )
     view.start()
     server.start()
     try:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from pipeline.errors import PipelineError
 from pipeline.query.application import application
 from pipeline.query.directory import Directory
+from pipeline.query.donation import Donate
 from pipeline.query.guard import MAX_HEAD
 from pipeline.query.listener import Listener
 from pipeline.query.verification import Verify
@@ -35,13 +36,14 @@ class QueryServer:
         listener: Listener,
         *,
         verify: Verify,
+        donate: Donate,
         registry: CollectorRegistry,
     ) -> None:
         """Misconfigured for a topology that names a table as the server names a path of its own."""
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(view, directory, verify, registry),
+                application(view, directory, verify, donate, registry),
                 http="h11",
                 ws="none",
                 loop="asyncio",

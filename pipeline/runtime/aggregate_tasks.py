@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import structlog
+
 from operators.topology import AggregateStage
 from pipeline.errors import StateUnusable
 from pipeline.log.api import Source, TopicPartition
@@ -17,6 +19,8 @@ from pipeline.runtime.standbys import Standbys
 from pipeline.runtime.task import AggregateTask
 from pipeline.runtime.tasks import Surroundings, Tasks
 from pipeline.state.api import Store
+
+logger = structlog.get_logger(__name__)
 
 MakeStandbys = Callable[["AggregateTasks"], Standbys]
 
@@ -59,6 +63,7 @@ class AggregateTasks(Tasks):
             standby = self.standbys.take(source.partition) if self.standbys is not None else None
             task = self._open(source, standby or self._opener.open(source.partition))
             if standby is not None:
+                logger.info("standby taken over", partition=source.partition, at=standby.position.source_next)
                 self._around.reach(CrashPoint.TAKEN_OVER)
             if standby is None and self._fetcher is not None:
                 self._want(task, self._fetcher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Admin, TopicPartition
 from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.restore import Restorable
 from pipeline.runtime.stuck import StuckWatch
-from pipeline.runtime.view import PartitionState, PartitionStatus
+from pipeline.runtime.tail import Tail
+from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
 from pipeline.runtime.worker import Worker
 from pipeline.state.api import Position, StoreIdentity, StoreView
 
@@ -107,15 +109,16 @@ class AggregateView:
         """Each second: make what was applied survive a power cut, look where the source ends, and what stands still."""
         while not self._stopping.wait(HOUSEKEEPING_S):
             self._stuck.look(self.partitions())
-            held = self._tasks.held
-            for task in held.values():
+            kept = [tail.task for tail in self._standbys().values()]
+            tasks: list[Restorable] = [*self._tasks.held.values(), *kept]
+            for task in tasks:
                 try:
                     task.store.sync()
                 except PipelineError as error:
                     # Damaged or full: the loop meets the same disk at its next batch, and knows what to do about it.
                     logger.debug("store not synced", partition=task.source.partition, reason=str(error))
             try:
-                ends = self._admin.last_stable([task.source for task in held.values()]) if held else {}
+                ends = self._admin.last_stable([task.source for task in tasks]) if tasks else {}
             except PipelineError as error:
                 logger.debug("ends unknown", reason=str(error))
                 continue
@@ -124,10 +127,11 @@ class AggregateView:
     def _note(self, ends: dict[TopicPartition, int]) -> None:
         gauges = {}
         for source, end in ends.items():
-            task = self._tasks.held.get(source.partition)
-            if task is not None:
-                gauges[source.partition] = self._gauges.get(source.partition) or _Gauge(task.next_offset)
-                gauges[source.partition].note(task.next_offset, end)
+            task, tail = self._tasks.held.get(source.partition), self._standbys().get(source.partition)
+            position = task.next_offset if task else tail.task.store.position.source_next if tail else None
+            if position is not None:
+                gauges[source.partition] = self._gauges.get(source.partition) or _Gauge(position)
+                gauges[source.partition].note(position, end)
         self._gauges = gauges
 
     def _looped_lately(self) -> bool:
@@ -195,6 +199,36 @@ class AggregateView:
         left = max(end - position, 0)
         eta_s = 0.0 if left == 0 else left / gauge.rate if gauge.rate > 1 else None
         return PartitionStatus(partition, state, position, end, time.monotonic() - gauge.end_at, gauge.rate, eta_s)
+
+    def standbys(self) -> list[StandbyStatus]:
+        statuses = []
+        for partition, tail in sorted(self._standbys().items()):
+            store, gauge = tail.task.store, self._gauges.get(partition)
+            statuses.append(
+                StandbyStatus(
+                    partition,
+                    store.restoring is not None or tail.plan is None,
+                    store.position.source_next,
+                    -1 if gauge is None else gauge.end,
+                    0.0 if gauge is None else time.monotonic() - gauge.end_at,
+                    sum(store.position.changelog_next.values()),
+                )
+            )
+        return statuses
+
+    def _standbys(self) -> Mapping[int, Tail]:
+        return {} if self._tasks.standbys is None else self._tasks.standbys.held
+
+    @contextmanager
+    def standby_view(self, partition: int) -> Iterator[StoreView]:
+        with self._standbys()[partition].task.store.view() as view:
+            if not view.whole:
+                raise StateUnusable("the standby is in mid-restore", partition=partition)
+            yield view
+
+    def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        store = self._standbys()[partition].task.store
+        return store.identity, store.checkpoint(directory)
 
     @contextmanager
     def view(self, partition: int) -> Iterator[StoreView]:

@@ -25,7 +25,8 @@ from pipeline.state.rocks_options import store_options
 from pipeline.state.rocks_view import RocksView
 
 LOCK_FILE = "lock"
-_DATABASE = "rocksdb"
+DATABASE = "rocksdb"
+"""The directory of the database, within a store's or a checkpoint's."""
 _INGEST = "ingest"
 _SCRATCH = "scratch"
 _METADATA = "metadata"
@@ -92,7 +93,7 @@ class RocksStore:
             found = read_identity(directory)
             if found is not None:
                 check_identity(directory, found, identity)
-            elif (directory / _DATABASE).exists():
+            elif (directory / DATABASE).exists():
                 raise StateUnusable("the store has lost its identity", directory=directory)
             else:
                 write_identity(directory, identity)
@@ -188,7 +189,7 @@ class RocksStore:
         """Values and position of this instant, for the calling thread, until it leaves."""
         with self._moment:
             self._check_open()
-            reader = RocksView(self._directory, self._tables, self._position)
+            reader = RocksView(self._directory, self._tables, self._position, whole=self._restoring is None)
             self._readers.add(reader)
         try:
             yield reader
@@ -206,7 +207,7 @@ class RocksStore:
                 raise StateUnusable(MID_RESTORE, directory=self._directory)
             directory.mkdir(mode=0o700, parents=True)
             try:
-                Checkpoint(self._db).create_checkpoint(str(directory / _DATABASE))
+                Checkpoint(self._db).create_checkpoint(str(directory / DATABASE))
             except Exception as error:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise translated(error, self._directory) from error
@@ -308,7 +309,7 @@ def open_checkpoint(directory: Path, tables: Sequence[str]) -> Iterator[StoreVie
         if restoring is not None:
             raise StateUnusable(MID_RESTORE, directory=directory)
         families = {name: db.get_column_family(_TABLE + name) for name in tables}
-        view = RocksView(directory, families, position)
+        view = RocksView(directory, families, position, whole=True)
         try:
             yield view
         finally:
@@ -321,7 +322,7 @@ def open_checkpoint(directory: Path, tables: Sequence[str]) -> Iterator[StoreVie
 def _open_database(
     directory: Path, tables: Sequence[str], access: AccessType
 ) -> tuple[Rdict, Position, Restoring | None, WriteChain]:
-    path = directory / _DATABASE
+    path = directory / DATABASE
     # A database that has lost its CURRENT file must not be taken for a new one.
     options = store_options(create=not path.exists())
     check_frames(path)
