@@ -54,7 +54,7 @@ class Fetcher:
         self._admin = admin
         self._reach = reach
         self._wanted: dict[int, _Wanted] = {}
-        self._ended: list[tuple[int, _Wanted, Path | None]] = []
+        self._ended: queue.SimpleQueue[tuple[int, _Wanted, Path | None]] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -72,11 +72,9 @@ class Fetcher:
 
     def take_ended(self) -> list[tuple[int, Path | None]]:
         """Partitions whose search has ended, with what was received, which is not in its place yet."""
-        if not self._ended:
-            return []
-        ended, self._ended = self._ended, []
         still: list[tuple[int, Path | None]] = []
-        for partition, wanted, received in ended:
+        while not self._ended.empty():
+            partition, wanted, received = self._ended.get()
             if self._wanted.get(partition) is wanted:
                 del self._wanted[partition]
                 still.append((partition, received))
@@ -97,7 +95,7 @@ class Fetcher:
         while (partition := self._orders.get()) is not None:
             wanted = self._wanted.get(partition)
             if wanted is not None:
-                self._ended.append((partition, wanted, self._fetch(wanted)))
+                self._ended.put((partition, wanted, self._fetch(wanted)))
 
     def _fetch(self, wanted: _Wanted) -> Path | None:
         here = sum(wanted.changelogs.values())

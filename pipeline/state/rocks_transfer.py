@@ -44,7 +44,7 @@ class CheckpointFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a database."""
 
     kind: Kind
-    number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+    number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
     size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
