@@ -14,10 +14,12 @@ from pipeline.log.memory.admin import MemoryAdmin
 from pipeline.log.memory.sink import MemorySink
 from pipeline.runtime.crash import CrashHook, CrashPoint
 from pipeline.runtime.restore import Restoration
+from pipeline.runtime.standbys import Standbys
 from pipeline.runtime.tables import TaskTable
+from pipeline.runtime.tail import Tail
 from pipeline.runtime.task import AggregateTask, Task
 from pipeline.runtime.worker import Worker
-from pipeline.state.api import Position
+from pipeline.state.api import Position, Store
 from pipeline.state.memory import MemoryStore
 from tests.simulation.schedule import simulate
 
@@ -99,6 +101,23 @@ def unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Worker, "_lose_sink", lose_sink)
 
 
+def standby_stops_anywhere(patch: pytest.MonkeyPatch) -> None:
+    """It takes what a reader has got of several changelogs at some moment for a prefix."""
+
+    def sort(tail: Tail, changelog: TopicPartition, batch: list[Message]) -> None:
+        Restoration.take(tail, changelog, batch)
+
+    patch.setattr(Tail, "_sort", sort)
+
+
+def standby_goes_on_under_its_new_owner(patch: pytest.MonkeyPatch) -> None:
+    def take(standbys: Standbys, partition: int) -> Store | None:
+        tail = standbys.held.get(partition)
+        return None if tail is None else tail.task.store
+
+    patch.setattr(Standbys, "take", take)
+
+
 BUGS: tuple[Plant, ...] = (
     store_applied_before_the_commit,
     offsets_left_out_of_the_transaction,
@@ -110,6 +129,8 @@ BUGS: tuple[Plant, ...] = (
     position_one_too_far,
     no_mark_while_restoring,
     unknown_outcome_taken_for_a_failure,
+    standby_stops_anywhere,
+    standby_goes_on_under_its_new_owner,
 )
 
 
