@@ -26,6 +26,8 @@ ANSWER_TIMEOUT = httpx.Timeout(1.0)
 BODY_TIMEOUT = httpx.Timeout(60.0, connect=1.0)
 """A donor reads its store once before the first byte."""
 PATIENCE_S = 60.0
+TIMES_ASKED = 4
+PAUSE_S = 0.15
 LEAST_BYTES_A_SECOND = 1 << 20
 """Slower than that, after a while, and the changelog is the better way."""
 
@@ -43,7 +45,7 @@ class PeerCheckpoints:
     def fetch(self, identity: StoreIdentity, beyond: int, into: Path) -> Position | None:
         with httpx.Client(trust_env=False) as http:
             failed: PipelineError | None = None
-            for worker in self._offers(http, identity.partition, beyond):
+            for worker in self._asked_again(http, identity.partition, beyond):
                 try:
                     return self._take(http, worker, identity, beyond, into)
                 except PipelineError as error:
@@ -53,6 +55,14 @@ class PeerCheckpoints:
             if failed is not None:
                 raise failed
             return None
+
+    def _asked_again(self, http: httpx.Client, partition: int, beyond: int) -> list[ClientId]:
+        """A former owner that lives has the best store of all, a moment after it has given the partition back."""
+        for _ in range(TIMES_ASKED - 1):
+            if offers := self._offers(http, partition, beyond):
+                return offers
+            time.sleep(PAUSE_S)
+        return self._offers(http, partition, beyond)
 
     def _offers(self, http: httpx.Client, partition: int, beyond: int) -> list[ClientId]:
         """Who says that it has a standby that far, the furthest first."""

@@ -158,7 +158,7 @@ class AggregateTasks(Tasks):
         super().stop()
         if self._fetcher is not None:
             self._fetcher.stop()
-        self.remove([task.source for task in self.held.values()])
         if self.standbys is not None:
             self.standbys.stop()
+        self.remove([task.source for task in self.held.values()])
         self._opener.stores.release()

@@ -207,7 +207,7 @@ class AggregateView:
             statuses.append(
                 StandbyStatus(
                     partition,
-                    store.restoring is not None or tail.plan is None,
+                    store.restoring is not None or not store.position.changelog_next,
                     store.position.source_next,
                     -1 if gauge is None else gauge.end,
                     0.0 if gauge is None else time.monotonic() - gauge.end_at,

@@ -84,6 +84,8 @@ class Standbys:
         """By partition; replaced, never changed."""
         self._owned: set[int] = set()
         """Partitions of the loop's, which no standby may touch."""
+        self._just_left: set[int] = set()
+        """Those that it gave back since the last look."""
         self._wanted_since: dict[int, float] = {}
         self._unwanted_since: dict[int, float] = {}
         self._not_before: dict[int, float] = {}
@@ -99,14 +101,17 @@ class Standbys:
         """The partition is this worker's own now: its standby's store as it is, if there is one."""
         with self._lock:
             self._owned.add(partition)
+            self._just_left.discard(partition)
             tail = self._forget(partition)
         self.wake()
         return None if tail is None else tail.task.store
 
     def give_back(self, partition: int) -> None:
-        """It is no longer; its store is closed."""
+        """It is no longer. Its closed store is a standby for a while: nobody has a better one for the next owner."""
         with self._lock:
             self._owned.discard(partition)
+            self._just_left.add(partition)
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed: look at once."""
@@ -154,7 +159,8 @@ class Standbys:
         # The offsets first: where no coordinator answers it ends here, and nobody is asked for the group's members.
         committed = self._admin.group_offsets(self._group_name, self._sources)
         group = group_of_members(self._admin.members(self._group_name), self._sources[0].topic)
-        self._inheritance.look(group)
+        if self._inheritance.look(group, self._clock.monotonic()):
+            self._look_at = min(self._look_at, self._clock.monotonic() + IDLE_PAUSE_S)
         for tail in list(self.held.values()):
             try:
                 self._renew(tail, committed[tail.task.source])
@@ -193,11 +199,14 @@ class Standbys:
                 since, other = other, since
             other.pop(partition, None)
             since.setdefault(partition, now)
-            if wanted and partition not in self.held and now - since[partition] >= SETTLED_S:
+            settled = wanted and now - since[partition] >= SETTLED_S
+            if partition not in self.held and (settled or partition in self._just_left):
                 self._begin(partition)
             elif not wanted and partition in self.held and now - since[partition] >= KEPT_S:
                 logger.info("standby given up", partition=partition)
                 self._close(partition)
+
+        self._just_left.clear()
 
     def _begin(self, partition: int) -> None:
         if self._clock.monotonic() < self._not_before.get(partition, 0.0):

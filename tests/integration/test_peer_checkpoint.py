@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(900)
 def cluster(kafka: Kafka, prefix: str, tmp_path: Path) -> Iterator[Cluster]:
     """Two workers, each with a partition and a standby of the other's."""
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
-                 session_timeout_ms=6_000, transaction_timeout_ms=5_500) as cluster:  # fmt: skip
+                 session_timeout_ms=40_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
         for worker in ("a0", "a1"):
             cluster.start("aggregate", worker)
         cluster.wait_until_active("aggregate")
@@ -61,7 +61,7 @@ def test_a_worker_without_a_standby_takes_a_peers_checkpoint_and_then_the_tail(
 ) -> None:
     whole = _whole(cluster)
     assert whole > WORTH_RECORDS
-    # Its seat and its id are taken over on another machine, without its disk: its partition's standby is elsewhere.
+    # It comes back within its session, without its disk: its partition is its own again, whose standby is elsewhere.
     owner, _ = cluster.workers
     owner.kill()
     cluster.lose_disk("aggregate", "a0")
@@ -91,3 +91,20 @@ def test_a_worker_killed_with_a_checkpoint_in_place_and_not_yet_open_goes_on_wit
     assert not again.events("store put in quarantine, rebuilding")
     assert again.events("restored")[0]["records"] <= 1
     _assert_exact(cluster)
+
+
+def test_a_newcomer_takes_the_checkpoint_of_the_owner_that_gave_the_partition_back(
+    kafka: Kafka, prefix: str, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1) as cluster:
+        cluster.start("aggregate", "a0")
+        cluster.wait_until_active("aggregate")
+        cluster.send("readings", readings(DEVICES, 1))
+        cluster.drain()
+        newcomer = cluster.start("aggregate", "a1")
+        eventually(lambda: bool(newcomer.events("restored")), "it has its partition")
+        (received,) = newcomer.events("checkpoint received")
+        restored = newcomer.events("restored")[0]
+        figure(f"a newcomer received {received['saved']} changelog offsets; {restored['records']} records were left")
+        assert restored["records"] <= 1
+        _assert_exact(cluster)

@@ -17,7 +17,7 @@ from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError
 from pipeline.log.api import Member
 from pipeline.query.directory import Directory
-from pipeline.query.receiving import PeerCheckpoints
+from pipeline.query.receiving import TIMES_ASKED, PeerCheckpoints
 from pipeline.query.wire import StandbyRow, StatusReport, encode
 from pipeline.state.api import Position, Restoring, StoreIdentity, WriteSet
 from pipeline.state.envelope import seal
@@ -112,7 +112,7 @@ def test_a_peer_that_is_not_far_enough_is_not_asked(honest: tuple[Document, byte
     document, body = honest
     with donor(json.dumps(document).encode(), body) as (peers, server):
         assert peers.fetch(IDENTITY, 1_001, tmp_path / "0") is None
-        assert server.asked == ["/v1/status"]
+        assert server.asked == ["/v1/status"] * TIMES_ASKED
 
 
 def _changed(path: tuple[str | int, ...], value: Any) -> Forge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.errors import Retryable
-from pipeline.runtime.inheritance import Inheritance
+from pipeline.runtime.inheritance import PATIENCE_S, Inheritance
 from pipeline.runtime.placement import Group
 
 
@@ -11,6 +11,7 @@ class Heir:
     """Worker `me`, and what it does about what it is told."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.waiting: set[int] = set()
         self.ended: list[str] = []
         self.refused = False
@@ -23,7 +24,9 @@ class Heir:
 
     def sees(self, owners: dict[int, str], *others: str) -> list[str]:
         """The group as it is now; whose transactions have been ended so far."""
-        self._inheritance.look(Group(owners, frozenset({*owners.values(), *others, "me"})))
+        for _ in range(2):
+            self.now += PATIENCE_S
+            self._inheritance.look(Group(owners, frozenset({*owners.values(), *others, "me"})), self.now)
         return self.ended
 
 
@@ -33,6 +36,19 @@ def test_a_worker_that_is_gone_and_whose_partition_came_here_is_seen_to_once() -
     heir.waiting = {0}
     assert heir.sees({0: "me", 1: "me"}) == ["dead"]
     assert heir.sees({0: "me", 1: "me"}) == ["dead"]
+
+
+def test_a_restore_that_waits_for_nobody_is_given_a_moment() -> None:
+    waiting: set[int] = set()
+    ended: list[str] = []
+    inheritance = Inheritance("me", lambda: waiting, ended.append)
+    assert not inheritance.look(Group({0: "dead"}, frozenset({"dead", "me"})), 1.0)
+    waiting.add(0)
+    gone = Group({0: "me"}, frozenset({"me"}))
+    assert inheritance.look(gone, 10.0), "it wants to look again"
+    waiting.clear()
+    assert not inheritance.look(gone, 20.0)
+    assert not ended
 
 
 def test_a_worker_that_the_group_still_has_is_left_alone() -> None:
