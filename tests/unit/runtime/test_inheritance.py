@@ -25,7 +25,7 @@ class Heir:
     def sees(self, owners: dict[int, str], *others: str) -> list[str]:
         """The group as it is now; whose transactions have been ended so far."""
         for _ in range(2):
-            self.now += PATIENCE_S
+            self.now += 2 * PATIENCE_S
             self._inheritance.look(Group(owners, frozenset({*owners.values(), *others, "me"})), self.now)
         return self.ended
 
