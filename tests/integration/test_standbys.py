@@ -65,7 +65,7 @@ def test_a_partition_whose_standby_is_here_restores_only_the_tail(
 
 def test_a_standby_answers_where_the_question_allows_it_and_says_so(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
-                 session_timeout_ms=20_000, transaction_timeout_ms=2_500) as cluster:  # fmt: skip
+                 session_timeout_ms=120_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
         workers = {worker: cluster.start("aggregate", worker) for worker in ("a0", "a1")}
         cluster.wait_until_active("aggregate")
         cluster.send("readings", readings(DEVICES, ROUNDS))
