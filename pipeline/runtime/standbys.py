@@ -232,7 +232,7 @@ class Standbys:
             if sum(tail.ahead for tail in tails) < AHEAD_RECORDS:
                 more = self._read({changelog: tail for tail in tails for changelog in tail.changelogs})
             else:
-                self._look_at = 0.0
+                self._look_at = min(self._look_at, self._clock.monotonic() + IDLE_PAUSE_S)
         except Retryable as error:
             logger.debug("standbys wait", reason=str(error))
         except PipelineError as error:
