@@ -160,7 +160,7 @@ class Tail(Restoration):
         store.restore_rows(rows, position, done=done)
 
 
-def _cut(metadata: CommittedMetadata | None, otherwise: Mapping[str, int]) -> dict[str, int]:
-    """How far every changelog was at a commit; a table that it does not name was as it was."""
+def _cut(metadata: CommittedMetadata | None, tables: Iterable[str]) -> dict[str, int]:
+    """How far every changelog was at a commit. One that it does not name had no record yet; it may have some by now."""
     said = {} if metadata is None else metadata.changelogs
-    return {table: said[table][1] if table in said else end for table, end in otherwise.items()}
+    return {table: said[table][1] if table in said else 0 for table in tables}
