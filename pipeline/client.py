@@ -38,11 +38,24 @@ from pipeline.query.wire import (
     Page,
     PartitionRow,
     Row,
+    StandbyRow,
     StatusReport,
 )
 from pipeline.settings import Settings
 
-__all__ = ["Client", "Item", "Lag", "Meta", "NoWorkers", "Page", "PartitionRow", "Refused", "Row", "Unavailable"]
+__all__ = [
+    "Client",
+    "Item",
+    "Lag",
+    "Meta",
+    "NoWorkers",
+    "Page",
+    "PartitionRow",
+    "Refused",
+    "Row",
+    "StandbyRow",
+    "Unavailable",
+]
 
 PATIENCE_S = 10.0
 PAGE_ROWS = 500
@@ -84,12 +97,14 @@ class Client:
     ) -> None:
         self.close()
 
-    def get(self, table: str, key: str, *, view: str | None = None) -> Row | None:
+    def get(self, table: str, key: str, *, view: str | None = None, standby_ok: bool = False) -> Row | None:
         """One row; None when its owner says that there is none.
 
+        With `standby_ok` a standby may answer while the owner cannot, as `meta` then tells.
         Raises Unavailable, Refused, Misconfigured (an unknown table, or a text that can be no key).
         """
-        target = _target(f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}", view=view)
+        target = _target(f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}", view=view,
+                         standby="true" if standby_ok else None)  # fmt: skip
         try:
             return msgspec.json.decode(self._asker.ask(lambda: self._workers.of_table(table, key), target), type=Row)
         except Absent:

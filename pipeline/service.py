@@ -10,16 +10,20 @@ from importlib.metadata import version
 
 import structlog
 
-from operators.topology import Stage, Topology
+from operators.topology import AggregateStage, Stage, Topology
 from pipeline.log.api import Admin
 from pipeline.log.kafka import connect
 from pipeline.query.application import application, stateless_application
 from pipeline.query.directory import Directory
+from pipeline.query.donation import donor
 from pipeline.query.listener import LOOPBACK, Listener
+from pipeline.query.receiving import PeerCheckpoints
 from pipeline.query.server import HttpServer
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
 from pipeline.runtime.crash import from_environment
+from pipeline.runtime.fetch import Donors
 from pipeline.runtime.gauges import WorkerGauges
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.metrics import WorkerMetrics
@@ -27,7 +31,7 @@ from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView, TransformView
 from pipeline.runtime.progress_log import CountedRestores
 from pipeline.runtime.restorer import RestoreListener
 from pipeline.runtime.start import load_topology, make_tasks, stage_of, watch_ownerless
-from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
+from pipeline.runtime.tasks import Surroundings, TransformTasks
 from pipeline.runtime.tracing import commit_traces
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
@@ -57,7 +61,8 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         metrics = WorkerMetrics(stage.name)
         restores = CountedRestores(restore_listener, metrics)
         around = Surroundings(settings, log, admin, topics, identity.group, restores, reach, metrics)
-        tasks = make_tasks(around, topology, identity)
+        directory = Directory.of_group(admin, identity.group, identity.source)
+        tasks = make_tasks(around, topology, identity, donors=_donors(stage, directory, identity))
         cleanup.callback(tasks.stop)
         asked = isinstance(tasks, AggregateTasks)
         confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if asked else None
@@ -65,7 +70,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         cleanup.callback(traces.close)
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, traces=traces,
                         confirm_every_s=confirm_every_s, ownerless=watch_ownerless(around, identity))  # fmt: skip
-        view, server = _shown(settings, topology, tasks, worker, identity, admin, metrics, listener)
+        view, server = _shown(settings, topology, tasks, worker, identity, admin, directory, metrics, listener)
         metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
         cleanup.enter_context(_beside(view, server))
         cleanup.enter_context(_stopped_by_signals(worker.stop))
@@ -82,6 +87,12 @@ def _listener(settings: Settings, stage: Stage) -> Listener:
     return Listener(settings.http or LOOPBACK, settings.advertise)
 
 
+def _donors(stage: Stage, directory: Directory, identity: WorkerIdentity) -> Donors | None:
+    if isinstance(stage, AggregateStage):
+        return PeerCheckpoints(directory, identity.worker_id, [table.name for table in stage.tables])
+    return None
+
+
 def _shown(
     settings: Settings,
     topology: Topology,
@@ -89,6 +100,7 @@ def _shown(
     worker: Worker,
     identity: WorkerIdentity,
     admin: Admin,
+    directory: Directory,
     metrics: WorkerMetrics,
     listener: Listener,
 ) -> tuple[TransformView, HttpServer]:
@@ -97,9 +109,9 @@ def _shown(
         view = TransformView(worker, identity, tasks, admin, settings)
         return view, HttpServer(stateless_application(view, metrics.registry), listener)
     owner = AggregateView(worker, identity, topology, tasks, admin, settings)
-    directory = Directory.of_group(admin, identity.group, identity.source)
     verify = noting(metrics.verified, verifier(settings, owner))
-    return owner, HttpServer(application(owner, directory, verify, metrics.registry), listener)
+    served = application(owner, directory, verify, donor(settings, owner), metrics.registry)
+    return owner, HttpServer(served, listener)
 
 
 @contextmanager

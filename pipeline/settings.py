@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     restore_chunk_bytes: int = Field(
         64 * 1024 * 1024, ge=1, description="changelog values a restore keeps in memory, over all partitions"
     )
+    standby_replicas: int = Field(
+        0, ge=0, le=16, description="how many other workers keep a warm copy of each partition's store"
+    )
     stuck_after_ms: int = Field(
         60_000, ge=0, description="a partition that stands still for so long, with work, is not ready; 0: never"
     )

@@ -15,13 +15,16 @@ from pipeline.errors import PipelineError
 Key = Annotated[str, typer.Argument(metavar="KEY", help="the row's key; of the IoT tables: the device id")]
 
 
-def get(run: Run, key: Key, table: Table = None, view: View = None) -> None:
+StandbyOk = Annotated[bool, typer.Option("--standby", help="a standby may answer while the owner cannot")]
+
+
+def get(run: Run, key: Key, table: Table = None, view: View = None, standby: StandbyOk = False) -> None:
     """Show one row, and who says so: its owner, the position it has folded to, and how far that is behind."""
     import msgspec
 
     with asking(run) as (client, topology):
         name = table_or_first(topology, table)
-        row = client.get(name, key, view=view)
+        row = client.get(name, key, view=view, standby_ok=standby)
     if row is None:
         raise PipelineError(f"{name} has no row {key}", hint="its owner answered; `statelog scan` lists what there is")
     if run.output.as_json:
@@ -31,7 +34,9 @@ def get(run: Run, key: Key, table: Table = None, view: View = None) -> None:
     meta = row.meta
     lag = "unknown" if meta.lag is None else f"{meta.lag.records:,} records, as of {meta.lag.age_s:.1f} s ago"
     run.output.say("")
-    run.output.say(f"{meta.served_by} on {meta.owner}, partition {meta.partition} at {meta.position:,}; lag {lag}")
+    run.output.say(
+        f"{meta.served_by} on {meta.worker or meta.owner}, partition {meta.partition} at {meta.position:,}; lag {lag}"
+    )
 
 
 def _show(output: Output, value: Any) -> None:

@@ -43,6 +43,7 @@ FLAGS: dict[str, str] = {
     "commit_records": "records after which a commit comes at once",
     "cache_entries": "decoded rows of a table that a worker keeps in memory, over all partitions",
     "restore_chunk_bytes": "changelog values a restore keeps in memory, over all partitions",
+    "standby_replicas": "how many other workers keep a warm copy of each partition's store",
     "stuck_after_ms": "a partition that stands still for so long, with work, is not ready; 0: never",
     "refusal_run": "refusals in a row that stop a worker; 0 for no limit",
     "refusal_window": "half of this many latest messages refused stops a worker; 0 for no limit",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Client, PartitionRow
 
-COLUMNS = ("partition", "owner", "state", "position", "end", "rate", "eta_s", "digest", "stage")
+COLUMNS = ("partition", "owner", "state", "position", "end", "rate", "eta_s", "digest", "stage", "standbys")
 STYLES = {"active": "green", "restoring": "yellow", "stale": "red", "unreachable": "red", "unassigned": "red"}
 BAR_WIDTH = 24
 
@@ -25,7 +25,7 @@ Every = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="how ofte
 
 
 def status(run: Run, watch: Watch = False, every: Every = 1.0, stage: StageOption = None) -> None:
-    """Show every partition: owner, state, position, end, rate and time left; bars for those being restored.
+    """Show every partition: owner, state, position, end, rate, time left, standbys; bars for those being restored.
 
     Positions are of the stage's source; of the changelogs while restoring. A digest is what `verify` gives.
     """
@@ -40,8 +40,17 @@ def status(run: Run, watch: Watch = False, every: Every = 1.0, stage: StageOptio
 
 
 def _fields(row: PartitionRow) -> dict[str, Any]:
-    fields = {name: getattr(row, name) for name in COLUMNS}
+    fields = {name: getattr(row, name) for name in COLUMNS} | {"standbys": _standbys(row)}
     return {name: round(value, 1) if isinstance(value, float) else value for name, value in fields.items()}
+
+
+def _standbys(row: PartitionRow) -> dict[str, int | None] | None:
+    """By worker, how many records its standby is behind; None for one that is in mid-restore, or of unknown lag."""
+    lags = {
+        each.worker: None if each.restoring or each.end is None else max(each.end - each.position, 0)
+        for each in row.standbys
+    }
+    return lags or None
 
 
 def _watch(run: Run, client: Client, stage: str | None, every: float) -> None:
@@ -65,7 +74,7 @@ def _drawn(rows: list[PartitionRow]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("partition", "position", "end", "rate", "left"):
         table.add_column(name, justify="right")
-    for name in ("state", "", "owner", "stage"):
+    for name in ("state", "", "owner", "stage", "standbys"):
         table.add_column(name)
     for row in rows:
         restoring = row.state == "restoring"
@@ -79,6 +88,7 @@ def _drawn(rows: list[PartitionRow]) -> Table:
             ProgressBar(row.end or 0, row.position or 0, BAR_WIDTH) if restoring else "",
             Text(row.owner or "-"),
             Text(row.stage),
+            Text(", ".join(f"{worker} -{_count(lag)}" for worker, lag in (_standbys(row) or {}).items())),
         )
     return table
 

@@ -29,6 +29,7 @@ SETTINGS = (
     "cache_entries",
     "compression",
     "restore_chunk_bytes",
+    "standby_replicas",
     "stuck_after_ms",
     "refusal_run",
     "refusal_window",

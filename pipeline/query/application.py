@@ -17,6 +17,7 @@ from starlette.types import Lifespan
 
 from pipeline.errors import Misconfigured, PipelineError, StateUnusable
 from pipeline.query.directory import Directory
+from pipeline.query.donation import CheckpointRoutes, Donate
 from pipeline.query.guard import Guard
 from pipeline.query.health import HealthRoutes
 from pipeline.query.peers import Peers
@@ -24,11 +25,13 @@ from pipeline.query.problems import Problem
 from pipeline.query.status import StatusRoutes
 from pipeline.query.tables import TableRoutes
 from pipeline.query.verification import Verify, VerifyRoutes
-from pipeline.query.wire import RESERVED_TABLE_NAMES, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
+from pipeline.query.wire import CHECKPOINT_PATH, RESERVED_TABLE_NAMES, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
 from pipeline.runtime.view import HealthView, WorkerView
 
 
-def application(view: WorkerView, directory: Directory, verify: Verify, registry: CollectorRegistry) -> Starlette:
+def application(
+    view: WorkerView, directory: Directory, verify: Verify, donate: Donate, registry: CollectorRegistry
+) -> Starlette:
     """Everything that an aggregate worker serves. Misconfigured for a table whose name the server needs for itself."""
     taken = RESERVED_TABLE_NAMES & {table.name for table in view.stage.tables}
     if taken:
@@ -48,6 +51,7 @@ def application(view: WorkerView, directory: Directory, verify: Verify, registry
             *HealthRoutes(view, registry).routes(),
             Route(STATUS_PATH, StatusRoutes(view, peers).status),
             Route(VERIFY_PATH, VerifyRoutes(view, peers, verify).verify),
+            Route(CHECKPOINT_PATH + "/{partition}", CheckpointRoutes(view, directory.partitions, donate).checkpoint),
             Route(TABLES_ROOT + "/{table}", tables.list_rows),
             Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
         ],

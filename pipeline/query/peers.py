@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import httpx
 from anyio import to_thread
@@ -15,6 +16,8 @@ from pipeline.query.directory import Directory
 from pipeline.query.problems import Problem
 from pipeline.query.wire import ROUTED_HEADER
 from pipeline.runtime.view import WorkerView
+
+Told = TypeVar("Told")
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 
@@ -32,12 +35,19 @@ class Peers:
 
     async def owners(self) -> Mapping[int, ClientId]:
         """Problem when the cluster does not say."""
+        return await self._told(self.directory.owners)
+
+    async def _told(self, ask: Callable[[], Told]) -> Told:
         try:
             if self.directory.fresh():
-                return self.directory.owners()
-            return await to_thread.run_sync(self.directory.owners)
+                return ask()
+            return await to_thread.run_sync(ask)
         except PipelineError as error:
             raise Problem("group-unknown", str(error), hint=error.hint) from error
+
+    async def workers(self) -> list[ClientId]:
+        """Every worker of the group; Problem when the cluster does not say."""
+        return await self._told(self.directory.workers)
 
     async def misdirected(self, partition: int) -> Problem:
         """What a worker says to a routed question about a partition that it does not hold."""

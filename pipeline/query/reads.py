@@ -20,6 +20,9 @@ from pipeline.runtime.view import PartitionState, PartitionStatus, WorkerView
 from pipeline.state.api import Position, StoreView
 from pipeline.state.envelope import unseal
 
+STANDBY = "standby"
+"""What answers, where it is not the owner's active store."""
+
 Show = Callable[[bytes, Any], Any]
 StoredRow = tuple[bytes, int, bytes]
 """Key, partition and sealed value: in this order they sort as lists do."""
@@ -66,6 +69,25 @@ class Reads:
             raise
         self.require_active(partition)
         return (None if data is None else show(key, _decode(spec, key, data))), self._meta(partition, position)
+
+    def standby_row(
+        self, spec: TableSpec[Any], partition: int, key: bytes, show: Show, owner: str | None
+    ) -> tuple[Any, Meta]:
+        """The same from a standby kept here, as of the owner's commit that it has come to."""
+        try:
+            with self._view.standby_view(partition) as store:
+                data, position = store.get(spec.name, key), store.position
+        except KeyError:
+            detail = f"worker {self._view.worker_id} keeps no standby of partition {partition}"
+            raise Problem("no-standby", detail, partition=partition) from None
+        except StateUnusable as error:
+            raise Problem("restoring", f"the standby is not fit to answer: {error}", partition=partition) from error
+        status = next((each for each in self._view.standbys() if each.partition == partition), None)
+        lag = None
+        if status is not None and status.end >= 0:
+            lag = Lag(max(0, status.end - position.source_next), status.end_age_s)
+        meta = Meta(owner, partition, position.source_next, lag, STANDBY, True, worker=self._view.worker_id)
+        return (None if data is None else show(key, _decode(spec, key, data))), meta
 
     def page(self, wanted: Slice, partitions: Sequence[int]) -> RoutedPage:
         """The first rows of these partitions, in order, and which of the partitions cannot answer."""

@@ -18,6 +18,7 @@ from pipeline.query.peers import Peers
 from pipeline.query.problems import Problem
 from pipeline.query.reads import Reads, Slice, show_of
 from pipeline.query.scatter import Scatter, merge
+from pipeline.query.standby import StandbyAnswers
 from pipeline.query.wire import ROUTED_HEADER, TABLES_ROOT, Page, RoutedPage, Row, encode
 from pipeline.runtime.view import WorkerView
 
@@ -32,6 +33,7 @@ class TableRoutes:
         self._peers = peers
         self._reads = Reads(view)
         self._scatter = Scatter(view, peers)
+        self._fallback = StandbyAnswers(view, peers, self._reads)
 
     async def look_up(self, request: Request) -> Response:
         """One row of a table, or the rows of one routing key of a table that has many."""
@@ -48,6 +50,14 @@ class TableRoutes:
         except ValueError as error:
             raise Problem("bad-key", str(error)) from error
         partition = self._peers.directory.partition_of(routing_key)
+        if spec.select is None and (wish := self._fallback.wish(request)):
+            ask_owner = partial(self._by_owner, request, spec, partition, routing_key, text)
+            return await self._fallback.answer(request, wish, ask_owner, spec, partition, routing_key)
+        return await self._by_owner(request, spec, partition, routing_key, text)
+
+    async def _by_owner(
+        self, request: Request, spec: TableSpec[Any], partition: int, routing_key: bytes, text: str
+    ) -> Response:
         try:
             if spec.select is None:
                 return self._one(request, spec, partition, routing_key, text)
@@ -67,7 +77,7 @@ class TableRoutes:
             raise (here if here.kind == "stale" and problem.kind == "rebalancing" else problem) from None
 
     def _one(self, request: Request, spec: TableSpec[Any], partition: int, key: bytes, text: str) -> Response:
-        show = show_of(spec, single_parameters(request, ["view"]).get("view"))
+        show = show_of(spec, single_parameters(request, ["view", "standby"]).get("view"))
         value, meta = self._reads.row(spec, partition, key, show)
         if value is None:
             raise Problem("no-such-row", f"{spec.name} has no row {text}", meta=meta)

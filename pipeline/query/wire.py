@@ -14,7 +14,8 @@ PROBLEM_TYPE_PREFIX = "urn:problem-type:statelog:"
 TABLES_ROOT = "/v1"
 STATUS_PATH = "/v1/status"
 VERIFY_PATH = "/v1/verify"
-RESERVED_TABLE_NAMES = frozenset({"status", "verify"})
+CHECKPOINT_PATH = "/v1/checkpoint"
+RESERVED_TABLE_NAMES = frozenset({"status", "verify", "checkpoint"})
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
@@ -34,16 +35,19 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who gave an answer, and what it is worth. In a partial list also: who could not, and why."""
 
     owner: str | None
+    """The worker that has the partition; None when nobody is known to."""
     partition: int
     position: int | None
     """The next source offset to fold: everything before it is in the answer, nothing after it."""
     lag: Lag | None
     """None while the end of the source is unknown."""
     served_by: str | None
-    """The state of the store that answered: `active`."""
+    """The state of the store that answered: `active` or, only where the question allows it, `standby`."""
     complete: bool
     reason: str | None = None
     """Why a partition is missing from a partial list."""
+    worker: str | None = None
+    """Who answered in the owner's place, from a standby."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -98,6 +102,19 @@ class RoutedPage(msgspec.Struct, frozen=True):
     unanswered: list[Unanswered]
 
 
+class StandbyRow(msgspec.Struct, frozen=True):
+    """A standby of a partition; `position` and `end` are of the source."""
+
+    partition: int
+    worker: str
+    restoring: bool
+    """It is in mid-restore, and answers nothing."""
+    position: int
+    end: int | None
+    folded: int
+    """The next changelog offsets to fold, over all tables: of two standbys the one with more is further."""
+
+
 class PartitionRow(msgspec.Struct, frozen=True):
     """One partition in `status`; `position` and `end` are of the source, of the changelogs while restoring."""
 
@@ -113,12 +130,16 @@ class PartitionRow(msgspec.Struct, frozen=True):
     eta_s: float | None
     digest: str | None = None
     """Of all tables, when it was asked for: `verify` tells it, `status` does not."""
+    standbys: list[StandbyRow] = []
+    """In a report of the whole group."""
 
 
 class StatusReport(msgspec.Struct, frozen=True):
     """What a worker says of its partitions, or of its group's."""
 
     partitions: list[PartitionRow]
+    standbys: list[StandbyRow] = []
+    """In a worker's report of itself: those that it keeps."""
 
 
 class ProblemDocument(msgspec.Struct, frozen=True):

@@ -42,6 +42,12 @@ class CrashPoint(IntEnum):
     """Their stores are closed; the group does not know yet."""
     LOST = 15
     """Partitions are somebody else's by now; what was pending is dropped, the stores are still open."""
+    TAILED = 16
+    """A standby's store has followed its owner to a newer commit."""
+    TAKEN_OVER = 17
+    """A standby's store is its task's now; the tail of its changelogs is still to be restored."""
+    RECEIVED = 18
+    """A peer's checkpoint lies where the store has its place; nobody has opened it yet."""
 
 
 class CrashHook(Protocol):

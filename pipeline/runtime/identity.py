@@ -23,6 +23,11 @@ def application_of(prefix: str, topology: Topology, stage: Stage) -> str:
     return f"{prefix}{topology.name}-{stage.name}"
 
 
+def transactional_id_of(prefix: str, stage: Stage, worker_id: str) -> str:
+    """What a worker's producer is called."""
+    return f"{prefix}{stage.name}-{worker_id}"
+
+
 @dataclass(frozen=True)
 class WorkerIdentity:
     """With an id, membership is static and everything is named by it; without one, each start is somebody new."""
@@ -43,7 +48,7 @@ class WorkerIdentity:
         return cls(
             worker_id=worker_id,
             instance_id=settings.id,
-            transactional_id=f"{settings.prefix}{stage.name}-{worker_id}",
+            transactional_id=transactional_id_of(settings.prefix, stage, worker_id),
             group=group_of(settings.prefix, stage),
             source=settings.prefix + stage.source,
             client_id=str(ClientId(worker_id, address)),

@@ -14,12 +14,15 @@ import structlog
 
 from operators.topology import AggregateStage, Topology
 from pipeline.errors import PipelineError, StateUnusable
-from pipeline.log.api import Admin
+from pipeline.log.api import Admin, TopicPartition
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.identity import WorkerIdentity
+from pipeline.runtime.restore import Restorable
 from pipeline.runtime.source_ends import SourceEnds
 from pipeline.runtime.stuck import StuckWatch
-from pipeline.runtime.tasks import AggregateTasks, TransformTasks
-from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse
+from pipeline.runtime.tail import Tail
+from pipeline.runtime.tasks import TransformTasks
+from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse, StandbyStatus
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.state.api import Position, StoreIdentity, StoreSize, StoreView
@@ -75,13 +78,17 @@ class TransformView:
         while not self._stopping.wait(HOUSEKEEPING_S):
             self._stuck.look(self.partitions())
             self._sync_stores()
-            held = self._held_by.held
+            taken = self._taken()
             try:
-                ends = self._admin.last_stable([task.source for task in held.values()]) if held else {}
+                ends = self._admin.last_stable(list(taken)) if taken else {}
             except PipelineError as error:
                 logger.debug("ends unknown", reason=str(error))
                 continue
-            self._ends.note(ends, {partition: task.next_offset for partition, task in self._held_by.held.items()})
+            self._ends.note(ends, {source.partition: offset for source, offset in self._taken().items()})
+
+    def _taken(self) -> dict[TopicPartition, int]:
+        """The next offset to take of every partition whose end is looked at."""
+        return {task.source: task.next_offset for task in self._held_by.held.values()}
 
     def _sync_stores(self) -> None:
         """A stateless worker has none."""
@@ -175,12 +182,17 @@ class AggregateView(TransformView):
 
     def _sync_stores(self) -> None:
         """Make what was applied survive a power cut."""
-        for task in self._tasks.held.values():
+        tasks: list[Restorable] = [*self._tasks.held.values(), *(tail.task for tail in self._standbys().values())]
+        for task in tasks:
             try:
                 task.store.sync()
             except PipelineError as error:
                 # Damaged or full: the loop meets the same disk at its next batch, and knows what to do about it.
                 logger.debug("store not synced", partition=task.source.partition, reason=str(error))
+
+    def _taken(self) -> dict[TopicPartition, int]:
+        standbys = [tail.task for tail in self._standbys().values()]
+        return {standby.source: standby.store.position.source_next for standby in standbys} | super()._taken()
 
     def _is_member(self) -> bool:
         """Whether the loop has heard all that the group had to say, and the group counted this worker in, lately.
@@ -235,6 +247,30 @@ class AggregateView(TransformView):
     @property
     def quarantined(self) -> int:
         return self._tasks.quarantined
+
+    def standbys(self) -> list[StandbyStatus]:
+        statuses = []
+        for partition, tail in sorted(self._standbys().items()):
+            store = tail.task.store
+            end, age_s = self._ends.known(partition)
+            restoring = store.restoring is not None or not store.position.changelog_next
+            folded = sum(store.position.changelog_next.values())
+            statuses.append(StandbyStatus(partition, restoring, store.position.source_next, end, age_s, folded))
+        return statuses
+
+    def _standbys(self) -> Mapping[int, Tail]:
+        return {} if self._tasks.standbys is None else self._tasks.standbys.held
+
+    @contextmanager
+    def standby_view(self, partition: int) -> Iterator[StoreView]:
+        with self._standbys()[partition].task.store.view() as view:
+            if not view.whole:
+                raise StateUnusable("the standby is in mid-restore", partition=partition)
+            yield view
+
+    def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        store = self._standbys()[partition].task.store
+        return store.identity, store.checkpoint(directory)
 
     @contextmanager
     def view(self, partition: int) -> Iterator[StoreView]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 import structlog
 
@@ -25,8 +26,7 @@ from pipeline.log.api import Admin, Committed, Message, TopicPartition
 from pipeline.runtime.clock import Clock
 from pipeline.runtime.crash import CrashHook, CrashPoint
 from pipeline.runtime.metadata import CommittedMetadata
-from pipeline.runtime.task import AggregateTask
-from pipeline.state.api import Position, Restoring, WriteSet
+from pipeline.state.api import Position, Restoring, Store, WriteSet
 from pipeline.state.envelope import damaged_key
 
 TOMBSTONE_LIFE_MS = 7 * 24 * 3_600_000
@@ -104,10 +104,21 @@ def source_start(
     return committed.next_offset, metadata
 
 
+class Restorable(Protocol):
+    """What has a store that can be brought up: an aggregate task, or a standby."""
+
+    source: TopicPartition
+    topic_id: str
+    store: Store
+
+
 class Restoration:
     """The restore of one task, from its plan to its last chunk."""
 
-    def __init__(self, task: AggregateTask, prefix: str, reach: CrashHook, clock: Clock) -> None:
+    _done: ClassVar = CrashPoint.RESTORED
+    """What is reached once the store equals its target."""
+
+    def __init__(self, task: Restorable, prefix: str, reach: CrashHook, clock: Clock) -> None:
         self.task = task
         self._reach = reach
         self._clock = clock
@@ -127,14 +138,14 @@ class Restoration:
     def prepare(self, committed: Committed | None, admin: Admin) -> Plan:
         """Steps ② to ④. Raises StateUnusable for a store to rebuild, StateLost for a changelog that is gone."""
         source_next, metadata = source_start(self.task.source, self.task.topic_id, committed, admin)
-        ends = admin.high_watermarks(list(self.changelogs))
+        high = admin.high_watermarks(list(self.changelogs))
         starts = admin.earliest(list(self.changelogs))
-        target = {table: ends[changelog] for changelog, table in self.changelogs.items()}
+        ends = {table: high[changelog] for changelog, table in self.changelogs.items()}
         earliest = {table: starts[changelog] for changelog, table in self.changelogs.items()}
-        _check_changelogs(metadata, self.task.store.identity.changelog_topic_ids, target, self._partition)
+        _check_changelogs(metadata, self.task.store.identity.changelog_topic_ids, ends, self._partition)
         position = self.task.store.position
-        _check_store(position, source_next, committed is not None, target, earliest, self._clock.now_ms())
-        start = {table: position.changelog_next.get(table, 0) for table in target}
+        _check_store(position, source_next, committed is not None, ends, earliest, self._clock.now_ms())
+        start = {table: position.changelog_next.get(table, 0) for table in ends}
         gone = {table: each for table, each in start.items() if each < earliest[table]}
         if gone:
             raise StateLost("the head of a changelog was deleted", hint=REBUILD_HINT, partition=self._partition,
@@ -142,14 +153,22 @@ class Restoration:
         if cut := [table for table, each in earliest.items() if each > 0]:
             logger.warning("the head of a changelog was deleted: this store cannot be restored once it is lost",
                            partition=self._partition, tables=cut)  # fmt: skip
-        self.plan = Plan(source_next, metadata, start, target)
+        self.plan = Plan(source_next, metadata, start, self._target(metadata, ends))
         self._next, self._chunk_start = dict(start), dict(start)
-        self.progress = Progress(sum(start.values()), sum(target.values()))
-        self._reach(CrashPoint.RESTORE_PLANNED)
-        if self.plan.open or self.task.store.restoring is not None:
-            self.task.store.begin_restore(Restoring(target))
-            self._reach(CrashPoint.RESTORE_MARKED)
+        self.progress = Progress(sum(start.values()), sum(self.plan.target.values()))
+        self._begin(self.plan)
         return self.plan
+
+    def _target(self, metadata: CommittedMetadata | None, ends: Mapping[str, int]) -> dict[str, int]:  # noqa: ARG002
+        """Where the restore ends, by table."""
+        return dict(ends)
+
+    def _begin(self, plan: Plan) -> None:
+        """Step ④, if there is anything to fold."""
+        self._reach(CrashPoint.RESTORE_PLANNED)
+        if plan.open or self.task.store.restoring is not None:
+            self.task.store.begin_restore(Restoring(plan.target))
+            self._reach(CrashPoint.RESTORE_MARKED)
 
     def positions(self) -> dict[TopicPartition, int]:
         """What is left to read, and from where."""
@@ -202,18 +221,21 @@ class Restoration:
         """Step ⑤, and ⑥ for the last: what was folded goes to the store with the position it reaches."""
         assert self.plan is not None  # noqa: S101 - `take` and `passed` follow `prepare`
         self._check_values()
-        store, done = self.task.store, self.reached
-        source_next = self.plan.source_next if done else store.position.source_next
-        position = Position(source_next, dict(self._next), self._clock.now_ms())
-        if store.restoring is not None:
-            store.restore_rows(self._rows, position, done=done)
-        elif position.source_next != store.position.source_next:
-            store.apply(WriteSet(), position)  # the source moved on without a change to any table
+        done = self.reached
+        source_next = self.plan.source_next if done else self.task.store.position.source_next
+        self._put(self._rows, Position(source_next, dict(self._next), self._clock.now_ms()), done=done)
         self._rows = {table: {} for table in self._rows}
         self._chunk_start = dict(self._next)
         self.buffered_bytes = 0
         self.progress.done = sum(self._next.values()) - self.progress.start
-        self._reach(CrashPoint.RESTORED if done else CrashPoint.RESTORE_CHUNK)
+        self._reach(self._done if done else CrashPoint.RESTORE_CHUNK)
+
+    def _put(self, rows: dict[str, dict[bytes, bytes | None]], position: Position, *, done: bool) -> None:
+        store = self.task.store
+        if store.restoring is not None:
+            store.restore_rows(rows, position, done=done)
+        elif position.source_next != store.position.source_next:
+            store.apply(WriteSet(), position)  # the source moved on without a change to any table
 
     def _check_values(self) -> None:
         """A damaged record stops the restore before it becomes state."""

@@ -50,6 +50,11 @@ class SourceEnds:
                 gauges[source.partition].note(position, end)
         self._gauges = gauges
 
+    def known(self, partition: int) -> tuple[int, float]:
+        """The last stable offset and the age of that knowledge; -1 when it is unknown."""
+        gauge = self._gauges.get(partition)
+        return (-1, 0.0) if gauge is None else (gauge.end, time.monotonic() - gauge.end_at)
+
     def status(self, partition: int, state: PartitionState, position: int) -> PartitionStatus:
         """A partition that is fed, which has come to `position`."""
         gauge = self._gauges.get(partition)

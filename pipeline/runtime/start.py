@@ -9,10 +9,16 @@ from typing import Any
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured
 from pipeline.log.api import TopicPartition
+from pipeline.runtime.aggregate_tasks import AggregateTasks, MakeStandbys
 from pipeline.runtime.crash import CrashPoint
-from pipeline.runtime.identity import WorkerIdentity, application_of
+from pipeline.runtime.fetch import Donors, Fetcher
+from pipeline.runtime.identity import WorkerIdentity, application_of, transactional_id_of
+from pipeline.runtime.inheritance import Inheritance
+from pipeline.runtime.opening import StoreOpener
 from pipeline.runtime.ownerless import OwnerlessWatch
-from pipeline.runtime.tasks import AggregateTasks, Surroundings, TransformTasks
+from pipeline.runtime.standbys import Standbys
+from pipeline.runtime.tail import Standby, Tail
+from pipeline.runtime.tasks import Surroundings, TransformTasks
 from pipeline.settings import Settings
 from pipeline.state.api import StoreIdentity, Stores
 from pipeline.state.directory import StateDirectory
@@ -49,9 +55,16 @@ def stage_of(topology: Topology, name: str) -> Stage:
 
 
 def make_tasks(
-    around: Surroundings, topology: Topology, identity: WorkerIdentity, stores: Stores | None = None
+    around: Surroundings,
+    topology: Topology,
+    identity: WorkerIdentity,
+    stores: Stores | None = None,
+    donors: Donors | None = None,
 ) -> TransformTasks | AggregateTasks:
-    """The tasks of a stage of either kind; a stateful one's stores are in the worker's directory, if not elsewhere."""
+    """The tasks of a stage of either kind; a stateful one's stores are in the worker's directory, if not elsewhere.
+
+    `donors`: peers that stores may be fetched from, where the settings ask for standbys.
+    """
     stage, settings = identity.stage, around.settings
     if not isinstance(stage, AggregateStage):
         return TransformTasks(around, stage)
@@ -63,10 +76,49 @@ def make_tasks(
         changelog_topic_ids=around.topics.changelog_ids,
         source_topic_id=around.topics.source_id,
     )
+    directory = None
     if stores is None:
-        stores = StateDirectory.claim(settings.data_dir, application, settings.id)
-        stores.ingested = lambda: around.reach(CrashPoint.INGESTED)
-    return AggregateTasks(around, stage, stores, store)
+        stores = directory = StateDirectory.claim(settings.data_dir, application, settings.id)
+        directory.ingested = lambda: around.reach(CrashPoint.INGESTED)
+    tables = [table.name for table in stage.tables]
+    opener = StoreOpener(stores, store, tables, around.admin, around.group, identity.source)
+    if not settings.standby_replicas:
+        return AggregateTasks(around, stage, opener)
+    fetcher = None
+    if donors is not None and directory is not None:
+        fetcher = Fetcher(donors, directory, around.admin, around.reach)
+    return AggregateTasks(around, stage, opener, _standbys(around, identity, opener), fetcher)
+
+
+def _standbys(around: Surroundings, identity: WorkerIdentity, opener: StoreOpener) -> MakeStandbys:
+    settings, reach, clock = around.settings, around.reach, around.clock
+
+    def open_standby(partition: int) -> Standby:
+        source = TopicPartition(identity.source, partition)
+        return Standby(source, around.topics.source_id, opener.open(partition))
+
+    def end_transaction(worker_id: str) -> None:
+        around.log.sink(transactional_id_of(settings.prefix, identity.stage, worker_id)).close()
+
+    def make(tasks: AggregateTasks) -> Standbys:
+        return Standbys(
+            identity.worker_id,
+            identity.group,
+            [TopicPartition(identity.source, number) for number in range(around.topics.partitions)],
+            settings.standby_replicas,
+            admin=around.admin,
+            reader=around.log.reader(),
+            open_standby=open_standby,
+            quarantine=opener.quarantine,
+            tail=lambda standby: Tail(standby, settings.prefix, reach, clock, settings.restore_chunk_bytes // 4),
+            inheritance=Inheritance(
+                identity.worker_id, lambda: tasks.held.keys() - tasks.active.keys(), end_transaction
+            ),
+            poll_records=around.restore_poll_records,
+            clock=clock,
+        )
+
+    return make
 
 
 def watch_ownerless(around: Surroundings, identity: WorkerIdentity) -> OwnerlessWatch | None:

@@ -145,6 +145,8 @@ class AggregateTask(_SourceTask):
         self._stage = stage
         self._partitions = partitions
         self._changelogs = {table.name: prefix + table.changelog for table in stage.tables}
+        self.changelogs = {TopicPartition(topic, source.partition): table for table, topic in self._changelogs.items()}
+        """Table by changelog."""
         self._tables = {table.name: TaskTable(table, store, metrics.reads(table.name)) for table in stage.tables}
         self._writes = WriteSet()
         self._changelog_next: dict[str, int] = {}

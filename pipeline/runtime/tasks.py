@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
-import structlog
-
-from operators.topology import AggregateStage, TransformStage
-from pipeline.errors import StateForeign, StateLost, StateUnusable
+from operators.topology import TransformStage
+from pipeline.errors import StateUnusable
 from pipeline.log.api import Admin, Log, Source, TopicPartition
-from pipeline.partitioning import partition_of
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
-from pipeline.runtime.cluster import Topics, partitions_changed
+from pipeline.runtime.cluster import Topics
 from pipeline.runtime.crash import CrashHook
 from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.refusals import RefusalCount
-from pipeline.runtime.restore import REBUILD_HINT, Restoration
 from pipeline.runtime.restorer import POLL_RECORDS, RestoreListener, Restorer
-from pipeline.runtime.task import AggregateTask, Task, TransformTask
+from pipeline.runtime.task import Task, TransformTask
 from pipeline.settings import Settings
-from pipeline.state.api import Store, StoreIdentity, Stores
-
-logger = structlog.get_logger(__name__)
 
 
 class TaskSet(Protocol):
@@ -70,12 +61,12 @@ class Surroundings:
     reach: CrashHook
     metrics: WorkerMetrics
     restore_beside: bool = True
-    """Whether restores run on a thread of their own; else whoever drives the worker calls `restorer.step`."""
+    """Whether restores and standbys run on threads of their own; else whoever drives the worker calls their `step`."""
     restore_poll_records: int = POLL_RECORDS
     clock: Clock = MACHINE_CLOCK
 
 
-class _Tasks:
+class Tasks:
     """What both kinds share: the restorer, and who is active."""
 
     def __init__(self, around: Surroundings) -> None:
@@ -156,7 +147,7 @@ class _Tasks:
             self._restorer.stop()
 
 
-class TransformTasks(_Tasks):
+class TransformTasks(Tasks):
     """Tasks of a stateless stage: a restore is only to learn where to read."""
 
     def __init__(self, around: Surroundings, stage: TransformStage) -> None:
@@ -184,114 +175,3 @@ class TransformTasks(_Tasks):
             task = self._deactivate(source.partition)
             if isinstance(task, TransformTask):
                 self.restorer.add([(task, None)])
-
-
-class AggregateTasks(_Tasks):
-    """Tasks of a stateful stage, each with a store of its own."""
-
-    def __init__(self, around: Surroundings, stage: AggregateStage, stores: Stores, identity: StoreIdentity) -> None:
-        """`identity` is a store's but for its partition."""
-        super().__init__(around)
-        self.stage = stage
-        self._stores = stores
-        self._identity = identity
-        self.held: Mapping[int, AggregateTask] = {}
-        """Every task here, restoring or active; replaced, never changed."""
-
-    def add(self, partitions: Sequence[TopicPartition]) -> None:
-        self._changed()
-        self._restore([self._open(source) for source in partitions])
-        self._spread_cache()
-
-    def _restore(self, tasks: Sequence[AggregateTask]) -> None:
-        prefix, reach, clock = self._around.settings.prefix, self._around.reach, self._around.clock
-        self.restorer.add([(task, Restoration(task, prefix, reach, clock)) for task in tasks])
-
-    def _open(self, source: TopicPartition) -> AggregateTask:
-        partition, count = source.partition, self._around.topics.partitions
-        if partition >= count:
-            raise partitions_changed(count, partition + 1)
-        task = AggregateTask(
-            source,
-            self._around.topics.source_id,
-            self._refusals(),
-            stage=self.stage,
-            owns=lambda key: partition_of(key, count) == partition,
-            partitions=count,
-            prefix=self._around.settings.prefix,
-            store=self._open_store(partition),
-            metrics=self._around.metrics,
-            clock=self._around.clock,
-        )
-        self.held = {**self.held, partition: task}
-        return task
-
-    def _open_store(self, partition: int) -> Store:
-        identity = msgspec.structs.replace(self._identity, partition=partition)
-        tables = [table.name for table in self.stage.tables]
-        try:
-            return self._stores.open(identity, tables)
-        except StateForeign as error:
-            self._require_committed(partition, error)
-            self._quarantine(partition, error)
-        except StateUnusable as error:
-            self._quarantine(partition, error)
-        return self._stores.open(identity, tables)
-
-    def _require_committed(self, partition: int, why: StateForeign) -> None:
-        """A store of topics that are gone, and a group that knows nothing: to go on would be to start empty.
-
-        A rebuild or a reset leaves offsets that name the new topics.
-        """
-        source = TopicPartition(self._around.settings.prefix + self.stage.source, partition)
-        if self._around.admin.group_offsets(self._around.group, [source])[source] is None:
-            raise StateLost(
-                "no committed offset, beside the store of topics that were made anew", hint=REBUILD_HINT, **why.data
-            ) from why
-
-    def _quarantine(self, partition: int, why: StateUnusable) -> None:
-        moved = self._stores.quarantine(partition, str(why))
-        logger.warning("store put in quarantine, rebuilding", partition=partition, why=str(why), kept=str(moved))
-
-    @property
-    def quarantined(self) -> int:
-        """How many stores of this worker lie in quarantine."""
-        return self._stores.quarantined()
-
-    def _spread_cache(self) -> None:
-        """The worker's cache is shared out evenly over what it holds."""
-        if self.held:
-            each = self._around.settings.cache_entries // len(self.held)
-            for task in self.held.values():
-                task.limit_cache(each)
-
-    def remove(self, partitions: Sequence[TopicPartition]) -> None:
-        self._changed()
-        for source in partitions:
-            self._deactivate(source.partition)
-            task = self.held.get(source.partition)
-            if task is not None:
-                self.held = {each: held for each, held in self.held.items() if each != source.partition}
-                task.store.close()
-        self._spread_cache()
-
-    def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
-        for source in partitions:
-            self._deactivate(source.partition)
-        self._restore([self.held[source.partition] for source in partitions])
-
-    def rebuild(self, partition: int, why: StateUnusable) -> None:
-        task = self.held[partition]
-        # The frames that the error came through still refer to the database, which stays open as long as they do.
-        for error in (why, why.__cause__):
-            if error is not None:
-                traceback.clear_frames(error.__traceback__)
-        self.remove([task.source])
-        self._quarantine(partition, why)
-        self._restore([self._open(task.source)])
-        self._spread_cache()
-
-    def stop(self) -> None:
-        super().stop()
-        self.remove([task.source for task in self.held.values()])
-        self._stores.release()

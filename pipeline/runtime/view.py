@@ -62,6 +62,20 @@ class HealthView(Protocol):
         ...
 
 
+class StandbyStatus(msgspec.Struct, frozen=True):
+    """A store of this worker that follows another worker's; `position` and `end` are of the source."""
+
+    partition: int
+    restoring: bool
+    """It is not caught up for the first time, or fell far behind: it is no prefix, and answers nothing."""
+    position: int
+    end: int
+    """The last stable offset, as far as known; -1 when unknown."""
+    end_age_s: float
+    folded: int
+    """The next changelog offsets to fold, over all tables."""
+
+
 class WorkerView(HealthView, Protocol):
     """An aggregate worker as its HTTP server sees it; every method may be called from any thread."""
 
@@ -86,6 +100,16 @@ class WorkerView(HealthView, Protocol):
 
     def view(self, partition: int) -> AbstractContextManager[StoreView]:
         """Committed state of a partition held here; KeyError when it is not. The store stays open until it is left."""
+        ...
+
+    def standbys(self) -> list[StandbyStatus]: ...
+
+    def standby_view(self, partition: int) -> AbstractContextManager[StoreView]:
+        """Committed state of a standby kept here; KeyError when there is none. StateUnusable for one in mid-restore."""
+        ...
+
+    def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        """A snapshot of a standby kept here; raises as `standby_view` does."""
         ...
 
     def checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:

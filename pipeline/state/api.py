@@ -86,6 +86,11 @@ class StoreView(Protocol):
 
     @property
     def position(self) -> Position: ...
+    @property
+    def whole(self) -> bool:
+        """Whether they are a prefix: not while the store is in mid-restore."""
+        ...
+
     def get(self, table: str, key: bytes) -> bytes | None: ...
 
     def scan(self, table: str, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:

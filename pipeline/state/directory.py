@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import Misconfigured, StateLocked
 from pipeline.state.api import StoreIdentity
+from pipeline.state.identity import sync_directory
 from pipeline.state.lock import DirectoryLock
 from pipeline.state.rocks import LOCK_FILE, RocksStore
 from pipeline.state.rocks_errors import from_os_error
@@ -29,6 +30,7 @@ _UNNAMED = "unnamed~"
 """Workers without an id share seats: `~` is in no id."""
 _QUARANTINE = "quarantine"
 _WHY = "WHY"
+_INCOMING = "incoming"
 
 
 class StateDirectory:
@@ -40,6 +42,7 @@ class StateDirectory:
         self.ingested: Callable[[], None] = lambda: None
         """For tests: what its stores call between an ingest and its position."""
         self._lock = lock
+        self._numbers = count()
 
     @classmethod
     def claim(cls, data_dir: Path, application: str, worker_id: str | None) -> StateDirectory:
@@ -49,14 +52,9 @@ class StateDirectory:
         that cannot be used.
         """
         root = _made(data_dir, application)
-        if worker_id:
-            return cls(*_seat(root, _checked(worker_id)))
-        for number in count():
-            try:
-                return cls(*_seat(root, f"{_UNNAMED}{number}"))
-            except StateLocked:
-                continue
-        raise AssertionError
+        claimed = cls(*(_seat(root, _checked(worker_id)) if worker_id else _free_seat(root)))
+        claimed.discard(claimed.path / _INCOMING)  # what a dead worker had not received whole
+        return claimed
 
     def partition(self, partition: int) -> Path:
         """Where a partition's store is, or is to be."""
@@ -91,6 +89,28 @@ class StateDirectory:
         """How many stores were put aside and still are there."""
         aside = self.path / _QUARANTINE
         return sum(1 for _ in aside.iterdir()) if aside.is_dir() else 0
+
+    def incoming(self, partition: int) -> Path:
+        """Where a store that comes from elsewhere may be put together. It does not exist, and is nobody's store."""
+        aside = self.path / _INCOMING
+        _make_private(aside)
+        return aside / f"{partition:d}-{next(self._numbers)}"
+
+    def discard(self, received: Path) -> None:
+        """What came to `incoming` is not needed."""
+        shutil.rmtree(received, ignore_errors=True)
+
+    def place(self, partition: int, received: Path) -> None:
+        """Put what came to `incoming` in place of the partition's store, which is closed and goes.
+
+        A crash in between leaves no store, which is a restore from nothing.
+        """
+        try:
+            self.remove(partition)
+            received.rename(self.partition(partition))
+            sync_directory(self.path)
+        except OSError as error:
+            raise from_os_error(error, received) from error
 
     def remove(self, partition: int) -> None:
         """Delete a store, if there is one. StateLocked when it is still open."""
@@ -143,6 +163,15 @@ def _seat(root: Path, name: str) -> tuple[Path, DirectoryLock]:
         return path, DirectoryLock(path / LOCK_FILE)
     except OSError as error:
         raise from_os_error(error, path) from error
+
+
+def _free_seat(root: Path) -> tuple[Path, DirectoryLock]:
+    for number in count():
+        try:
+            return _seat(root, f"{_UNNAMED}{number}")
+        except StateLocked:
+            continue
+    raise AssertionError
 
 
 def _checked(name: str) -> str:

@@ -27,8 +27,9 @@ class _Snapshot(msgspec.Struct):
 class MemoryView:
     """A copy of the tables at one instant."""
 
-    def __init__(self, tables: Mapping[str, Rows], position: Position) -> None:
+    def __init__(self, tables: Mapping[str, Rows], position: Position, *, whole: bool = True) -> None:
         self._tables = {name: dict(rows) for name, rows in tables.items()}
+        self.whole = whole
         self._position = position
 
     @property
@@ -125,7 +126,7 @@ class MemoryStore:
     def view(self) -> Iterator[StoreView]:
         with self._moment:
             self._check_open()
-            view = MemoryView(self._tables, self._position)
+            view = MemoryView(self._tables, self._position, whole=self._restoring is None)
         yield view
 
     def checkpoint(self, directory: Path) -> Position:

@@ -25,7 +25,8 @@ from pipeline.state.rocks_options import store_options
 from pipeline.state.rocks_view import RocksView
 
 LOCK_FILE = "lock"
-_DATABASE = "rocksdb"
+DATABASE = "rocksdb"
+"""The directory of the database, within a store's or a checkpoint's."""
 _INGEST = "ingest"
 _SCRATCH = "scratch"
 _METADATA = "metadata"
@@ -93,7 +94,7 @@ class RocksStore:
             found = read_identity(directory)
             if found is not None:
                 check_identity(directory, found, identity)
-            elif (directory / _DATABASE).exists():
+            elif (directory / DATABASE).exists():
                 raise StateUnusable("the store has lost its identity", directory=directory)
             else:
                 write_identity(directory, identity)
@@ -189,7 +190,7 @@ class RocksStore:
         """Values and position of this instant, for the calling thread, until it leaves."""
         with self._moment:
             self._check_open()
-            reader = RocksView(self._directory, self._tables, self._position)
+            reader = RocksView(self._directory, self._tables, self._position, whole=self._restoring is None)
             self._readers.add(reader)
         try:
             yield reader
@@ -207,7 +208,7 @@ class RocksStore:
                 raise StateUnusable(MID_RESTORE, directory=self._directory)
             directory.mkdir(mode=0o700, parents=True)
             try:
-                Checkpoint(self._db).create_checkpoint(str(directory / _DATABASE))
+                Checkpoint(self._db).create_checkpoint(str(directory / DATABASE))
             except Exception as error:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise translated(error, self._directory) from error
@@ -232,7 +233,7 @@ class RocksStore:
                 keys = {name: table.property_int_value(_ESTIMATED_KEYS) or 0 for name, table in self._tables.items()}
             except Exception as error:
                 raise translated(error, self._directory) from error
-        return StoreSize(sum(_sizes(self._directory / _DATABASE)), keys)
+        return StoreSize(sum(_sizes(self._directory / DATABASE)), keys)
 
     def close(self) -> None:
         """Sync, wait for readers (at most CLOSE_TIMEOUT_S), and let go of the directory. A second call does nothing."""
@@ -326,7 +327,7 @@ def open_checkpoint(directory: Path, tables: Sequence[str]) -> Iterator[StoreVie
         if restoring is not None:
             raise StateUnusable(MID_RESTORE, directory=directory)
         families = {name: db.get_column_family(_TABLE + name) for name in tables}
-        view = RocksView(directory, families, position)
+        view = RocksView(directory, families, position, whole=True)
         try:
             yield view
         finally:
@@ -339,7 +340,7 @@ def open_checkpoint(directory: Path, tables: Sequence[str]) -> Iterator[StoreVie
 def _open_database(
     directory: Path, tables: Sequence[str], access: AccessType
 ) -> tuple[Rdict, Position, Restoring | None, WriteChain]:
-    path = directory / _DATABASE
+    path = directory / DATABASE
     # A database that has lost its CURRENT file must not be taken for a new one.
     options = store_options(create=not path.exists())
     check_frames(path)

@@ -21,8 +21,9 @@ _ROWS_AT_A_TIME = 512
 class RocksView:
     """Values and position of one instant, for one thread."""
 
-    def __init__(self, directory: Path, tables: Mapping[str, Rdict], position: Position) -> None:
+    def __init__(self, directory: Path, tables: Mapping[str, Rdict], position: Position, *, whole: bool) -> None:
         self._directory = directory
+        self.whole = whole
         self._position = position
         try:
             self._iterators = {name: table.iter() for name, table in tables.items()}

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.log.memory import MemoryCluster
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.cluster import look_up
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.identity import WorkerIdentity, application_of
 from pipeline.runtime.metrics import AbortCause, TableReads, WorkerMetrics
 from pipeline.runtime.restore import Progress
 from pipeline.runtime.start import make_tasks, watch_ownerless
+from pipeline.runtime.tail import Tail
 from pipeline.runtime.task import AggregateTask, Task
-from pipeline.runtime.tasks import AggregateTasks, Surroundings
+from pipeline.runtime.tasks import Surroundings
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.state.api import Store, Stores
@@ -134,6 +136,12 @@ class Process:
         return self.tasks.held if isinstance(self.tasks, AggregateTasks) else {}
 
     @property
+    def standbys(self) -> Mapping[int, Tail]:
+        """Stores that follow those of others."""
+        standbys = self.tasks.standbys if isinstance(self.tasks, AggregateTasks) else None
+        return {} if standbys is None else standbys.held
+
+    @property
     def runs(self) -> bool:
         """Whether it would do a step."""
         return self.alive and not self.frozen
@@ -149,9 +157,10 @@ class Process:
             raise Killed
 
     def step(self) -> None:
-        """One round of the loop and one step of the restorer. Raises what ends a worker, when it is ended."""
+        """One round of the loop, and one step of what runs beside it. Raises what ends a worker, when it is ended."""
         self.round()
         self.restore()
+        self.follow()
 
     def round(self) -> None:
         """One round of the loop."""
@@ -160,6 +169,11 @@ class Process:
     def restore(self) -> None:
         """One step of the restorer."""
         self._do(self.tasks.restorer.step)
+
+    def follow(self) -> None:
+        """One step of the standbys, if it keeps any."""
+        if isinstance(self.tasks, AggregateTasks) and self.tasks.standbys is not None:
+            self._do(self.tasks.standbys.step)
 
     def _do(self, act: Callable[[], object]) -> None:
         if not self.runs:
@@ -183,7 +197,7 @@ class Process:
         self.disk.crash(self._stores())
 
     def _stores(self) -> Iterable[Store]:
-        return [task.store for task in self.held.values()]
+        return [task.store for task in self.held.values()] + [tail.task.store for tail in self.standbys.values()]
 
     def leave(self) -> None:
         """As by SIGTERM: commit and close. One with a static seat keeps it until its session ends."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from operators.topology import AggregateStage
 from pipeline.log.memory import MemoryRecord
-from pipeline.state.api import StoreView
+from pipeline.runtime.task import SOURCE_HEADER
+from pipeline.state.api import Position, StoreView
 from pipeline.state.envelope import unseal
 from pipeline.testing.replay import digest_of, rows_of, rows_of_changelogs, rows_of_source
 from pipeline.testing.world import World
@@ -29,10 +30,24 @@ def assert_stores_are_prefixes(world: World, history: History, stage: AggregateS
         until = view.position.changelog_next
         if any(history.read_to(f"{table}-changelog", partition) < end for table, end in until.items()):
             continue  # its commit is decided, and the marker is on its way
+        _assert_cut(where, partition, view.position, changelogs)
         expected = digest_of(rows_of_changelogs(changelogs, partition, until))
         assert digest_of(rows_of(view, stage)) == expected, f"P2: {where}/{partition} is no prefix of its changelogs"
         checked += 1
     return checked
+
+
+def _assert_cut(where: str, partition: int, position: Position, changelogs: Mapping[str, list[MemoryRecord]]) -> None:
+    """P2 over all tables: they are as of one commit, the one that the source's position tells."""
+    for table, records in changelogs.items():
+        until = position.changelog_next.get(table, 0)
+        for each in records:
+            if each.partition() == partition:
+                made_by = int(dict(each.headers() or ())[SOURCE_HEADER])
+                inside = each.offset() < until
+                assert inside == (made_by <= position.source_next), (
+                    f"P2: {where}/{partition} is torn at {table}/{until}"
+                )
 
 
 def _stores(world: World, stage: AggregateStage) -> Iterator[tuple[str, int, StoreView]]:
@@ -42,8 +57,11 @@ def _stores(world: World, stage: AggregateStage) -> Iterator[tuple[str, int, Sto
         if name != stage.name:
             continue
         for partition in disk.partitions():
-            if owner is not None and partition in owner.held:
-                store = owner.held[partition].store
+            open_here = {} if owner is None else {each: task.store for each, task in owner.held.items()}
+            if owner is not None:
+                open_here |= {each: tail.task.store for each, tail in owner.standbys.items()}
+            store = open_here.get(partition)
+            if store is not None:
                 if store.restoring is None:
                     with store.view() as view:
                         yield machine, partition, view

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.runtime.crash import CrashPoint
 from pipeline.testing.process import Process
 from tests.simulation import checks
+from tests.simulation.counters import REACHED
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Simulation
@@ -19,7 +20,7 @@ AT_WORK: Final = (
     CrashPoint.FOLDED, CrashPoint.CHANGELOG_SENT, CrashPoint.OFFSETS_SENT, CrashPoint.COMMITTED,
     CrashPoint.STORE_APPLIED, CrashPoint.APPLIED,
 )  # fmt: skip
-AT_A_RESTORE: Final = tuple(point for point in CrashPoint if point > CrashPoint.APPLIED)
+AT_A_RESTORE: Final = tuple(point for point in REACHED if point > CrashPoint.APPLIED)
 
 
 class Event(NamedTuple):

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from pipeline.testing.process import Process
 from pipeline.testing.world import World
 from tests.simulation import checks
 from tests.simulation.events import EVENTS
+from tests.simulation.haste import HASTE
 from tests.simulation.history import History
 from tests.simulation.input import Input
 from tests.simulation.scratch import scratch
@@ -74,6 +75,7 @@ class Simulation:
             poll_records=chance.randint(1, 5),
             cache_entries=chance.choice((0, 6, 1_000)),
             restore_chunk_bytes=chance.choice((1, 400, 10_000)),
+            standby_replicas=chance.choice((0, 1, 1, 2)),
         )
         self.world.reached = self._reached
         self.history = History(self.world.cluster)
@@ -106,6 +108,10 @@ class Simulation:
             self.count("partitions moved")
         elif point is CrashPoint.LOST:
             self.count("partitions lost")
+        elif point is CrashPoint.TAILED:
+            self.count("standby followed")
+        elif point is CrashPoint.TAKEN_OVER:
+            self.count("standby taken over")
 
     # What processes do
 
@@ -252,7 +258,10 @@ def simulate(seed: int, *, rocks: bool | None = None, story: list[str] | None = 
         with (
             scratch() if on_disk else nullcontext() as directory,
             patch("pipeline.state.rocks.INGEST_FROM_ROWS", INGEST_FROM_ROWS),
+            ExitStack() as haste,
         ):
+            for name, seconds in HASTE.items():
+                haste.enter_context(patch(name, seconds))
             simulation = Simulation(seed, directory)
             return simulation.run()
     except (AssertionError, PipelineError) as error:

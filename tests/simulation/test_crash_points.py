@@ -13,12 +13,14 @@ from pipeline.testing.disks import RocksDisk
 from pipeline.testing.process import Process
 from pipeline.testing.replay import digest_of, rows_of
 from tests.simulation.checks import assert_stores_are_prefixes
+from tests.simulation.counters import REACHED
+from tests.simulation.haste import HASTE
 from tests.simulation.history import History
 from tests.simulation.scratch import scratch
 from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
 
-POINTS = [point for point in CrashPoint if point is not CrashPoint.IDLE]
+POINTS = list(REACHED)
 DEVICES = 6
 PASSES = 40
 """Steps in which each chapter of the story comes to its end."""
@@ -32,7 +34,7 @@ class Story:
         self.deaths = deaths
         """Still to be died, in this order."""
         numbers = count()
-        settings: dict[str, Any] = {"commit_interval_ms": 60, "restore_chunk_bytes": 400}
+        settings: dict[str, Any] = {"commit_interval_ms": 60, "restore_chunk_bytes": 400, "standby_replicas": 1}
         if CrashPoint.INGESTED in deaths:
             settings["make_disk"] = lambda: RocksDisk(directory / f"disk-{next(numbers)}")
         self.world = AggregateWorld(max_poll_interval_ms=POLL_INTERVAL_MS, **settings)
@@ -91,6 +93,8 @@ def test_a_worker_that_dies_at_a_point_and_then_at_any_other_loses_and_doubles_n
     first: CrashPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.state.rocks.INGEST_FROM_ROWS", 2)
+    for name, seconds in HASTE.items():
+        monkeypatch.setattr(name, seconds)
     for deaths in ([first], *([first, second] for second in POINTS)):
         with scratch() as directory:
             story = Story(deaths.copy(), directory)

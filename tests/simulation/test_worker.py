@@ -15,8 +15,9 @@ ENOUGH = 200
 """Steps in which everything is done several times over."""
 
 REBALANCED = {CrashPoint.REVOKED, CrashPoint.RELEASED, CrashPoint.LOST}
-FATAL = [point for point in CrashPoint if point not in {CrashPoint.IDLE, CrashPoint.INGESTED} | REBALANCED]
-"""INGESTED needs a disk, and the others a rebalance: `test_crash_points.py` comes to all."""
+STANDBY = {CrashPoint.TAILED, CrashPoint.TAKEN_OVER, CrashPoint.RECEIVED}
+FATAL = [point for point in CrashPoint if point not in {CrashPoint.IDLE, CrashPoint.INGESTED} | REBALANCED | STANDBY]
+"""INGESTED needs a disk, and the others a rebalance or a standby: `test_crash_points.py` comes to them."""
 
 
 def feed(world: AggregateWorld, rounds: int = ROUNDS, first_round: int = 0) -> None:

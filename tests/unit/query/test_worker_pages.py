@@ -39,6 +39,7 @@ def test_status_tells_this_workers_partitions(two: World) -> None:
         "rate": 10.0,
         "eta_s": 2.0,
         "digest": None,
+        "standbys": [],
     }
     assert [row["partition"] for row in answer["partitions"]] == [0, 1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry, Counter
 from operators.api import Aggregate, Table, TaskContext
 from operators.topology import AggregateStage, KeyRange, TableSpec, Topology
 from pipeline.client_id import ClientId
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Member, TopicPartition
 from pipeline.query.application import application
 from pipeline.query.directory import Directory
 from pipeline.query.listener import Listener
 from pipeline.query.server import HttpServer
-from pipeline.runtime.view import PartitionState, PartitionStatus
+from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
 from pipeline.state.api import Position, Store, StoreIdentity, StoreView, WriteSet
 from pipeline.state.envelope import seal
 from pipeline.state.memory import MemoryStore
@@ -96,6 +96,8 @@ class Worker:
     generation: int = 7
     stores: dict[int, Store] = field(default_factory=dict)
     states: dict[int, PartitionState] = field(default_factory=dict)
+    kept: dict[int, Store] = field(default_factory=dict)
+    """Standbys."""
     end: int = 120
     health: tuple[bool, str] = (True, "")
     readiness: tuple[bool, str] = (True, "")
@@ -128,6 +130,26 @@ class Worker:
         store = self.stores[partition]
         return store.identity, store.checkpoint(directory)
 
+    def standbys(self) -> list[StandbyStatus]:
+        return [
+            StandbyStatus(
+                partition, store.restoring is not None, store.position.source_next, self.end, 0.5,
+                sum(store.position.changelog_next.values()),
+            )
+            for partition, store in self.kept.items()
+        ]  # fmt: skip
+
+    @contextmanager
+    def standby_view(self, partition: int) -> Iterator[StoreView]:
+        with self.kept[partition].view() as view:
+            if not view.whole:
+                raise StateUnusable("in mid-restore")
+            yield view
+
+    def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
+        store = self.kept[partition]
+        return store.identity, store.checkpoint(directory)
+
     def hold(self, partition: int, store: Store, state: PartitionState = PartitionState.ACTIVE) -> None:
         self.stores[partition] = store
         self.states[partition] = state
@@ -141,6 +163,12 @@ def verify(partitions: list[int], from_source: bool) -> Iterator[dict[str, objec
     for partition in partitions:
         yield {"partition": partition, "done": 1, "of": 2}
         yield {"partition": partition, "digest": f"d{partition}", "from_source": from_source}
+
+
+def donate(partition: int) -> Generator[bytes, None, None]:
+    """Nobody gives anything."""
+    raise KeyError(partition)
+    yield b""
 
 
 class World:
@@ -163,7 +191,7 @@ class World:
             worker.hold(partition, self.stores[partition])
         registry = CollectorRegistry()
         Counter("asked", "as a test sees it", registry=registry).inc()
-        server = HttpServer(application(worker, self.directory(), verify, registry), Listener())
+        server = HttpServer(application(worker, self.directory(), verify, donate, registry), Listener())
         server.start()
         self.workers[worker_id] = worker
         self.servers[worker_id] = server

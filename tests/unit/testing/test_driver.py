@@ -20,7 +20,15 @@ from tests.support.orders import CustomerKey, Number
 from tests.support.orders import topology as orders
 
 START_MS = 1_735_689_600_000
-EVERYWHERE = [point for point in CrashPoint if point not in {CrashPoint.IDLE, CrashPoint.INGESTED, CrashPoint.LOST}]
+NOWHERE = {
+    CrashPoint.IDLE,
+    CrashPoint.INGESTED,
+    CrashPoint.LOST,
+    CrashPoint.TAILED,
+    CrashPoint.TAKEN_OVER,
+    CrashPoint.RECEIVED,
+}
+EVERYWHERE = [point for point in CrashPoint if point not in NOWHERE]
 RESTORE = {CrashPoint.RESTORE_MARKED, CrashPoint.RESTORE_CHUNK}
 HANDED_OVER = {CrashPoint.REVOKED, CrashPoint.RELEASED}
 

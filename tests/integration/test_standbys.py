@@ -1,0 +1,102 @@
+"""Warm standbys: a partition goes on where its standby is, and a standby answers meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.client import Client
+from tests.oracle import Parameters, recount
+from tests.oracle.partitioner import partition_for
+from tests.support.brokers import Kafka
+from tests.support.cluster import Cluster
+from tests.support.exactness import assert_tables
+from tests.support.prefixes import assert_stores_are_prefixes
+from tests.support.readings import for_the_oracle, readings
+from tests.support.standbys import wait_until_caught_up
+from tests.support.waiting import eventually
+
+PARTITIONS = 2
+DEVICES = 1_000
+ROUNDS = 5
+TAIL_DEVICES = 10
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_partition_whose_standby_is_here_restores_only_the_tail(
+    kafka: Kafka, prefix: str, tmp_path: Path, figure: Callable[[str], None], protocol: str
+) -> None:
+    with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
+                 group_protocol=protocol, session_timeout_ms=3_000,
+                 transaction_timeout_ms=2_500) as cluster:  # fmt: skip
+        workers = {worker: cluster.start("aggregate", worker) for worker in ("a0", "a1")}
+        cluster.wait_until_active("aggregate")
+        cluster.send("readings", readings(DEVICES, ROUNDS))
+        cluster.drain()
+        wait_until_caught_up(cluster)
+        with cluster.client() as client:
+            owner = next(row.owner for row in client.status("aggregate") if row.partition == 0)
+        assert owner is not None
+        (heir,) = (worker for name, worker in workers.items() if name != owner)
+        restored_before = len(heir.events("restored"))
+        # What comes between the last look of the standby and the kill is the tail.
+        cluster.send("readings", readings(TAIL_DEVICES, 1, first_round=ROUNDS))
+        workers[owner].kill()
+        eventually(lambda: bool(heir.events("standby taken over")), "the partition has moved")
+        cluster.drain()
+        taken = heir.events("standby taken over")
+        assert [line["partition"] for line in taken] == [0]
+        restored = next(line for line in heir.events("restored")[restored_before:] if line["partition"] == 0)
+        changelogs = [f"{table.name}-changelog" for table in cluster.topology.aggregates[0].tables]
+        whole = sum(record.partition == 0 for topic in changelogs for record in cluster.records(topic))
+        figure(f"{protocol}: a standby's partition restored {restored['records']} of {whole} changelog records")
+        # A device makes a row in two tables, and three at most as a window closes.
+        assert restored["records"] <= 3 * TAIL_DEVICES < whole / 10
+        expected = recount(for_the_oracle(cluster.records("readings")), Parameters(partitions=PARTITIONS))
+        assert_tables(cluster, expected)
+        cluster.stop()
+        # Both stores of the heir, and those that the dead one left: its own, and its standby of the heir's.
+        assert assert_stores_are_prefixes(cluster, cluster.topology.aggregates[0]) == 2 * PARTITIONS
+
+
+def test_a_standby_answers_where_the_question_allows_it_and_says_so(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
+    with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
+                 session_timeout_ms=120_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
+        workers = {worker: cluster.start("aggregate", worker) for worker in ("a0", "a1")}
+        cluster.wait_until_active("aggregate")
+        cluster.send("readings", readings(DEVICES, ROUNDS))
+        cluster.drain()
+        wait_until_caught_up(cluster)
+        device = next(name for name in (f"device-{n:06d}" for n in range(DEVICES)) if _partition(name) == 0)
+        with Client.connect(cluster.settings, cluster.topology, patience_s=5) as client:
+            before = client.get("device-state", device, standby_ok=True)
+            assert before is not None
+            assert (before.meta.served_by, before.meta.worker) == ("active", None)
+            owner = before.meta.owner
+            assert owner is not None
+            workers.pop(owner).kill()
+            # Its session lasts on, so the group still names it, and nobody else may speak for its partition.
+            row = client.get("device-state", device, standby_ok=True)
+            assert row is not None
+            assert row.value == before.value
+            (survivor,) = workers
+            assert (row.meta.served_by, row.meta.owner, row.meta.worker) == ("standby", owner, survivor)
+            assert row.meta.position == before.meta.position
+            assert row.meta.lag is not None
+            assert client.get("device-state", _stranger(), standby_ok=True) is None
+            problem = cluster.command("get", device)
+            assert problem.returncode == 1, problem.stdout
+            shown = cluster.command("get", device, "--standby")
+            assert f"standby on {survivor}, partition 0" in shown.stdout, shown.stdout + shown.stderr
+
+
+def _partition(device: str) -> int:
+    return partition_for(device.encode(), PARTITIONS)
+
+
+def _stranger() -> str:
+    return next(name for name in (f"stranger-{n}" for n in range(100)) if _partition(name) == 0)
