@@ -37,7 +37,7 @@ def common(settings: Settings, client_id: str = "statelog") -> ClientConfig:
         **security(settings),
         # librdkafka's defaults wait up to a second between attempts of the start and of the first look-ups. A client
         # that waits for an absent broker tries at this pace again and again, so not lower.
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 500,

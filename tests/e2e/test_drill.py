@@ -22,7 +22,7 @@ def assert_nothing_is_left(kafka: Kafka, run: CommandRun) -> None:
     """Neither a topic nor a group of its own."""
     topics = run.told("topics")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    assert len(topics) == 7
+    assert len(topics) == 8
     prefix = min(topics, key=len).removesuffix("windows")
     assert prefix.startswith("drill-")
     eventually(lambda: not [each for each in admin.list_topics(timeout=10).topics if each.startswith(prefix)],
