@@ -29,6 +29,7 @@ class KafkaSink:
         self._patience_s = patience_s
         self._failure: PipelineError | None = None
         self._open = False
+        self._closed = False
         self._bounded = BoundedCalls()
         self._hurt = False
         tell = configuration["error_cb"]
@@ -201,7 +202,13 @@ class KafkaSink:
         self._open = False
 
     def close(self) -> None:
-        """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout."""
+        """Give up what is queued; an open transaction is left to `abort`, to the next of this id, or to its timeout.
+
+        A second call does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self._bounded.close()
         # Of a producer that failed for good both would raise that once more, the second at times as a SystemError.
         with contextlib.suppress(KafkaException, SystemError):

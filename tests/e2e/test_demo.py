@@ -53,7 +53,7 @@ def test_interrupted_it_leaves_nothing_on_a_cluster_of_others(kafka: Kafka, tmp_
         demo.until_told("step", 3)
         topics = demo.told("topics")
         admin = KafkaAdmin(Settings(bootstrap_servers=kafka.bootstrap_servers))
-        assert len(admin.topics(topics)) == len(topics) == 7
+        assert len(admin.topics(topics)) == len(topics) == 8
         os.kill(demo.process.pid, signal.SIGINT)
         assert demo.ends() == 130
         demo.assert_gone()

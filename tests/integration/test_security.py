@@ -194,7 +194,9 @@ def _readable(client: dict[str, Any], topics: list[str]) -> dict[str, bool]:
         assert time.monotonic() < deadline, f"no word of {set(topics) - found.keys()}"
         message = consumer.poll(0.1)
         error = message and message.error()
-        if message is not None and (error is None or error.code() in {*DENIED, KafkaError._PARTITION_EOF}):
+        # Of its group, which it is denied too, it may hear first; that names no topic.
+        told = message is not None and message.topic() in topics
+        if told and (error is None or error.code() in {*DENIED, KafkaError._PARTITION_EOF}):
             found[message.topic()] = error is None or error.code() not in DENIED
     consumer.close()
     return found

@@ -189,9 +189,9 @@ def test_a_fenced_producer_learns_it_when_it_ends_its_transaction(ground: Ground
     ground.sink()
     with pytest.raises(Fenced):
         getattr(old, end)()
-    old.close()
     with pytest.raises(Fenced):
         old.begin()
+    old.close()
     assert ground.read(partition) == []
 
 
