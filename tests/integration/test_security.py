@@ -203,7 +203,8 @@ def _readable(client: dict[str, Any], topics: list[str]) -> dict[str, bool]:
 
 
 def _writable(client: dict[str, Any], topics: list[str]) -> dict[str, bool]:
-    producer = Producer(client)
+    # Else it looks for half a minute for topics that it may not see.
+    producer = Producer({**client, "topic.metadata.propagation.max.ms": 1_000})
     found: dict[str, bool] = {}
 
     def note(error: KafkaError | None, message: Message) -> None:
