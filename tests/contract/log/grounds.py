@@ -17,7 +17,7 @@ from pipeline.log.kafka import KafkaLog
 from pipeline.log.memory import MemoryCluster
 from pipeline.settings import Settings
 
-SESSION_MS = 1_000
+SESSION_MS = 2_500
 PATIENCE_S = 30.0
 QUIET_S = 0.2
 """How long nothing has to happen on a real Kafka before it counts as nothing."""
