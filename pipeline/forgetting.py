@@ -11,7 +11,7 @@ from pipeline.client import Client
 from pipeline.errors import Misconfigured, PipelineError, Retryable
 from pipeline.log.api import Admin, Log, Message, TopicPartition
 from pipeline.log.feed import Feed
-from pipeline.log.reading import read
+from pipeline.log.reading import read_told
 from pipeline.partitioning import partition_of
 from pipeline.runtime.view import PartitionState
 from pipeline.settings import Settings
@@ -154,12 +154,7 @@ class Forgetting:
 
     def _read(self, span: Span, progress: Callable[[int], None]) -> Iterator[Message]:
         reader = self._log.reader()
-        read_to = span.start
         try:
-            for batch in read(reader, span.partition, span.end, span.start):
-                yield from batch
-                progress(batch[-1].offset() + 1 - read_to)
-                read_to = batch[-1].offset() + 1
+            yield from read_told(reader, span.partition, span.end, span.start, progress)
         finally:
             reader.close()
-        progress(span.end - read_to)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from operators.topology import DEAD_LETTERS, REDRIVEN
 from pipeline.errors import Misconfigured
 from pipeline.log.api import Admin, Log, Message, TopicPartition
-from pipeline.log.reading import read
+from pipeline.log.reading import read_told
 from schemas.dead_letter import DeadLetter
 
 
@@ -131,11 +131,6 @@ class DeadLetters:
             for partition in (TopicPartition(topic, each) for each in numbers):
                 if partition not in ends:
                     raise Misconfigured(f"{topic} has no partition {partition.partition}")
-                read_to = starts[partition]
-                for batch in read(reader, partition, ends[partition], read_to):
-                    yield from batch
-                    progress(batch[-1].offset() + 1 - read_to)
-                    read_to = batch[-1].offset() + 1
-                progress(ends[partition] - read_to)
+                yield from read_told(reader, partition, ends[partition], starts[partition], progress)
         finally:
             reader.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.errors import Retryable
 from pipeline.log.api import Message, Reader, TopicPartition
@@ -24,6 +24,18 @@ def read(reader: Reader, partition: TopicPartition, end: int, start: int = 0) ->
         return
     reader.assign({partition: start})
     yield from _until(reader, partition, end)
+
+
+def read_told(
+    reader: Reader, partition: TopicPartition, end: int, start: int, progress: Callable[[int], None]
+) -> Iterator[Message]:
+    """As `read`, a record at a time; `progress` hears of each further lot of offsets passed, in the end of all."""
+    read_to = start
+    for batch in read(reader, partition, end, start):
+        yield from batch
+        progress(batch[-1].offset() + 1 - read_to)
+        read_to = batch[-1].offset() + 1
+    progress(end - read_to)
 
 
 def first_after(reader: Reader, partition: TopicPartition, start: int, end: int) -> Message | None:
