@@ -81,8 +81,7 @@ def test_workers_go_on_by_themselves_when_their_broker_is_back(
         cluster.stop()
         assert assert_stores_are_prefixes(cluster, cluster.topology.aggregates[0]) >= cluster.partitions
     slowest = {how: max(seconds) for how, seconds in recoveries.items() if seconds}
-    # What the machine has to do besides only ever adds to it.
-    assert all(min(seconds) < PROMISED_S for seconds in recoveries.values() if seconds), recoveries
+    assert max(slowest.values()) < scale.within_s(PROMISED_S), recoveries
     retaken = sum(len(worker.events("seat in the group taken, joining again")) for worker in workers)
     tried = ", ".join(f"{len(recoveries[how])} times {how}: all goes on within {s:.1f} s" for how, s in slowest.items())
     figure(f"{protocol}: {tried}; {retaken} seats retaken, {len(load.sent)} messages: 0 lost, 0 doubled")

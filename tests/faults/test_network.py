@@ -24,6 +24,8 @@ from tests.support.worker_process import OPEN_WORK, WorkerProcess
 DEVICES = 60
 MOST_CPU = 0.05
 """Of a core, for a worker that has nothing to do but to wait."""
+MOST_CPU_BESIDE_OTHERS = 0.3
+"""Where other work empties its caches, and the measurement is short: still far from a loop that spins."""
 MEASURED_S = 4.0
 """For so long at the least."""
 BACK_WITHIN_S = 30.0
@@ -152,8 +154,8 @@ def test_workers_wait_for_a_broker_that_is_out_of_reach(
             back_s = time.monotonic() - back
         prove(cluster, load)
     losses = [len(worker.events("producer lost")) for worker in workers]
-    assert max(shares) < MOST_CPU, "a worker without a broker has nothing to do"
-    assert back_s < BACK_WITHIN_S
+    assert max(shares) < scale(MOST_CPU_BESIDE_OTHERS, full=MOST_CPU), "a worker without a broker has nothing to do"
+    assert back_s < scale.within_s(BACK_WITHIN_S)
     figure(f"{network.name}: no broker for {took_s:.0f} s, not ready after {noticed_s:.1f} s, CPU of a worker at most "
            f"{max(shares):.1%} of a core, at work {back_s:.1f} s after it came back, producers lost {losses}; "
            f"{len(load.sent)} messages: 0 lost, 0 doubled")  # fmt: skip

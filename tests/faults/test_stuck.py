@@ -19,8 +19,6 @@ from tests.support.worker_process import WorkerProcess
 TOPOLOGY = "tests.faults.hanging_topology:TOPOLOGY"
 STUCK_AFTER_MS = 2_000
 
-pytestmark = pytest.mark.timeout(100)
-
 
 def readiness(cluster: Cluster) -> tuple[int, str]:
     """The status and what is said with it; nothing before the worker serves."""

@@ -16,9 +16,9 @@ from pipeline.log.api import Admin, Committed, Log, Message, Reader, Sink, Sourc
 from pipeline.log.kafka import KafkaLog
 from pipeline.log.memory import MemoryCluster
 from pipeline.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
 SESSION_MS = 2_500
-PATIENCE_S = 30.0
 QUIET_S = 0.2
 """How long nothing has to happen on a real Kafka before it counts as nothing."""
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.client import Client, NoWorkers, Refused, Unavailable
 from pipeline.errors import PipelineError
+from pipeline.query.discovery import KnownWorkers
 from pipeline.runtime.view import PartitionState
-from tests.support.timing import least_s, seconds
 from tests.unit.query.world import World, world
 
 
@@ -79,22 +79,24 @@ def test_what_does_not_get_better_in_time_is_told_with_its_reason(two: World) ->
     two.told["b"] = [2]
     two.workers["b"].let_go(3)
 
-    def ask() -> None:
-        with client(two, "a", patience_s=0.5) as asking, pytest.raises(Unavailable, match="no worker owns partition 3"):
-            list(asking.scan("words"))
+    with client(two, "a", patience_s=0.5) as asking, pytest.raises(Unavailable, match="no worker owns partition 3"):
+        list(asking.scan("words"))
 
-    assert least_s(lambda: seconds(ask), 3) < 3
+
+class Decided(KnownWorkers):
+    """Fails whoever wants to ask a second time."""
+
+    def doubt(self) -> None:
+        pytest.fail("the question is repeated")
 
 
 def test_a_restore_that_outlasts_the_patience_is_told_at_once(two: World) -> None:
     for worker in two.workers.values():
         worker.states = dict.fromkeys(worker.states, PartitionState.RESTORING)
 
-    def ask() -> None:
-        with client(two, "a", patience_s=1.9) as asking, pytest.raises(Unavailable, match="being restored"):
-            asking.get("words", "word-07")
-
-    assert least_s(lambda: seconds(ask), 1) < 1
+    workers = Decided(two.servers["a"].address)
+    with Client(workers, patience_s=1.9) as asking, pytest.raises(Unavailable, match="being restored"):
+        asking.get("words", "word-07")
 
 
 @pytest.mark.parametrize("table", ["nothing", "status/x"])
