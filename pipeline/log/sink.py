@@ -45,9 +45,9 @@ class KafkaSink:
             self._end()
             raise
 
-    def _repeat(self, call: Callable[[], None]) -> None:
+    def _repeat(self, call: Callable[[], None], patience_s: float | None = None) -> None:
         """The same call again, as the protocol asks after a retriable error, until the patience ends."""
-        give_up = time.monotonic() + self._patience_s
+        give_up = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         while True:
             try:
                 call()
@@ -179,11 +179,14 @@ class KafkaSink:
             self._bounded(send, HANGS_AFTER_S)
 
         # Of all calls this one may hang for ever while, and even after, the group's coordinator was out of reach:
-        # librdkafka issue 5456. Its producer is then lost; the next one of this id ends the transaction.
+        # librdkafka issue 5456. Or it times out again and again, as the client has lost the transactions' coordinator
+        # and does not tell. The producer is then lost; the next one of this id ends the transaction.
         try:
-            self._repeat(send_unless_hurt)
+            self._repeat(send_unless_hurt, HANGS_AFTER_S - CALL_TIMEOUT_S)
         except CallHangs:
             raise OutcomeUnknown("the client does not come back from sending offsets", seconds=HANGS_AFTER_S) from None
+        except Retryable as error:
+            raise OutcomeUnknown("no coordinator takes the offsets", reason=str(error)) from error
 
     def commit(self) -> None:
         try:
@@ -196,9 +199,10 @@ class KafkaSink:
         if not self._open:
             return  # what failed came before the transaction began, or after it was committed
         try:
-            self._repeat(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+            # What a new producer does as well, which may find the coordinator that this one has lost.
+            self._repeat(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S), HANGS_AFTER_S - CALL_TIMEOUT_S)
         except Retryable as error:
-            raise OutcomeUnknown("no answer to an abort", seconds=self._patience_s) from error
+            raise OutcomeUnknown("no answer to an abort", seconds=HANGS_AFTER_S) from error
         self._open = False
 
     def close(self) -> None:
