@@ -29,6 +29,7 @@ from pipeline.query.key_text import path_segment
 from pipeline.query.status import silent
 from pipeline.query.verifying import verify_everywhere
 from pipeline.query.wire import (
+    STANDBY,
     STATUS_PATH,
     TABLES_ROOT,
     VERIFY_PATH,
@@ -100,15 +101,17 @@ class Client:
     def get(self, table: str, key: str, *, view: str | None = None, standby_ok: bool = False) -> Row | None:
         """One row; None when its owner says that there is none.
 
-        With `standby_ok` a standby may answer while the owner cannot, as `meta` then tells.
+        With `standby_ok` a standby may answer while the owner cannot, as `meta` then tells. One that has no such row
+        gives a Row that says `absent`, as it cannot speak for the owner.
         Raises Unavailable, Refused, Misconfigured (an unknown table, or a text that can be no key).
         """
         target = _target(f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}", view=view,
                          standby="true" if standby_ok else None)  # fmt: skip
         try:
             return msgspec.json.decode(self._asker.ask(lambda: self._workers.of_table(table, key), target), type=Row)
-        except Absent:
-            return None
+        except Absent as absent:
+            meta = absent.meta
+            return None if meta is None or meta.served_by != STANDBY else Row(key, None, meta, absent=True)
 
     def pages(
         self,
@@ -118,31 +121,51 @@ class Client:
         after: str | None = None,
         view: str | None = None,
         page_rows: int = PAGE_ROWS,
+        limit: int | None = None,
         incomplete_ok: bool = False,
+        standby_ok: bool = False,
     ) -> Iterator[Page]:
-        """A table in key order over all partitions, a page at a time, each with what its owners say of it.
+        """A table in key order over all partitions, at most `limit` rows, a page at a time, each with what its owners
+        say of it.
 
         Every page is exact for the moment that its `meta` tells; rows that change between two pages may be in either
-        state. With `incomplete_ok`, partitions that cannot answer are told in `meta` and left out.
+        state. With `standby_ok`, standbys answer for partitions whose owner cannot, as `meta` tells of each; a page may
+        then be as of an earlier moment than the one before it. With `incomplete_ok`, partitions that nobody answers for
+        are told in `meta` and left out.
         """
         path = f"{TABLES_ROOT}/{path_segment(table)}"
         options = {"prefix": prefix or None, "view": view, "partial": "true" if incomplete_ok else None}
-        return self._pages(lambda: self._workers.of_table(table), path, after, page_rows, options)
+        options |= {"after": after, "standby": "true" if standby_ok else None}
+        return self._pages(lambda: self._workers.of_table(table), path, options, page_rows, limit)
 
     def scan(
         self, table: str, prefix: str = "", *, limit: int | None = None, view: str | None = None
     ) -> Iterator[Item]:
-        """The rows of a table, at most `limit`, in key order over all partitions."""
-        page_rows = PAGE_ROWS if limit is None else max(1, min(limit, PAGE_ROWS))
-        return _items(self.pages(table, prefix, view=view, page_rows=page_rows), limit)
+        """The rows of a table, at most `limit`, in key order over all partitions, as their owners have them."""
+        return _items(self.pages(table, prefix, view=view, limit=limit))
 
     def rows(
         self, table: str, key: str, select: Mapping[str, str | int] | None = None, *, view: str | None = None
     ) -> Iterator[Item]:
-        """The rows of one key of a table that has many, narrowed by the parameters that its `select` knows."""
+        """The rows of one key of a table that has many, as their owner has them; see `pages_of_key`."""
+        return _items(self.pages_of_key(table, key, select, view=view))
+
+    def pages_of_key(
+        self,
+        table: str,
+        key: str,
+        select: Mapping[str, str | int] | None = None,
+        *,
+        view: str | None = None,
+        standby_ok: bool = False,
+    ) -> Iterator[Page]:
+        """The rows of one key of a table that has many, narrowed by the parameters that its `select` knows, a page at a
+        time. `standby_ok` is as in `pages`.
+        """
         path = f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}"
         find = partial(self._workers.of_table, table, key)
-        return _items(self._pages(find, path, None, PAGE_ROWS, {"view": view, **(select or {})}), None)
+        options = {"view": view, "standby": "true" if standby_ok else None, **(select or {})}
+        return self._pages(find, path, options, PAGE_ROWS, None)
 
     def status(self, stage: str | None = None) -> list[PartitionRow]:
         """Every partition of one stage, of all aggregate stages when none is named, owned or not."""
@@ -192,29 +215,23 @@ class Client:
         self,
         find: Callable[[], Sequence[str]],
         path: str,
-        after: str | None,
-        page_rows: int,
         options: Mapping[str, str | int | None],
+        page_rows: int,
+        limit: int | None,
     ) -> Iterator[Page]:
-        while True:
-            target = _target(path, **options, after=after, limit=page_rows)
-            page = msgspec.json.decode(self._asker.ask(find, target), type=Page)
+        left, place = limit, dict(options)
+        while left != 0:
+            place["limit"] = page_rows if left is None else min(left, page_rows)
+            page = msgspec.json.decode(self._asker.ask(find, _target(path, **place)), type=Page)
             yield page
             if page.next is None:
                 return
-            after = page.next
+            left = None if left is None else left - len(page.items)
+            place["after"] = page.next
 
 
-def _items(pages: Iterator[Page], limit: int | None) -> Iterator[Item]:
-    left = limit
-    for page in pages:
-        for item in page.items:
-            if left == 0:
-                return
-            yield item
-            left = None if left is None else left - 1
-        if left == 0:
-            return
+def _items(pages: Iterator[Page]) -> Iterator[Item]:
+    return (item for page in pages for item in page.items)
 
 
 def _target(path: str, **parameters: str | int | None) -> str:

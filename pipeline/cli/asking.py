@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import Run
+from pipeline.cli.output import Output
 from pipeline.errors import Misconfigured
 
 if TYPE_CHECKING:
     from operators.topology import Topology
-    from pipeline.client import Client
+    from pipeline.client import Client, Meta, Page
 
 Table = Annotated[str | None, typer.Option(help="the table; none: the first of the topology")]
 View = Annotated[str | None, typer.Option(help="another way to show a row, of those that the table has")]
+StandbyOk = Annotated[
+    bool,
+    typer.Option(
+        "--standby",
+        help="standbys may answer while owners cannot, and are named; JSON of lists is then a page a line",
+    ),
+]
 StageOption = Annotated[str | None, typer.Option(help="the aggregate stage; none: all of them")]
 
 
@@ -39,6 +47,31 @@ def table_or_first(topology: Topology, table: str | None) -> str:
         for spec in stage.tables:
             return spec.name
     raise Misconfigured(f"topology {topology.name!r} has no tables", hint="only aggregate stages keep any")
+
+
+def who_answered(meta: Meta) -> str:
+    """Who an answer is from, and as of when."""
+    lag = "unknown" if meta.lag is None else f"{meta.lag.records:,} records, as of {meta.lag.age_s:.1f} s ago"
+    who = f"{meta.served_by} on {meta.worker or meta.owner}"
+    return f"{who}, partition {meta.partition} at {meta.position:,}; lag {lag}"
+
+
+def print_pages(output: Output, pages: Iterable[Page]) -> None:
+    """A JSON line a page, as workers give it: rows alone would not tell which of them are a standby's."""
+    import msgspec
+
+    for page in pages:
+        output.record(msgspec.to_builtins(page))
+
+
+def say_who_stood_in(output: Output, pages: Iterable[Page]) -> None:
+    """For people: each partition that a standby answered for, at the earliest position that a page of it had."""
+    from pipeline.query.wire import STANDBY
+
+    metas = [meta for page in pages for meta in page.meta if meta.served_by == STANDBY]
+    earliest = {meta.partition: meta for meta in sorted(metas, key=lambda meta: meta.position or 0, reverse=True)}
+    for partition in sorted(earliest):
+        output.say(who_answered(earliest[partition]))
 
 
 def simple_fields(value: Any) -> Mapping[str, Any]:

@@ -7,15 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.asking import Table, View, asking, simple_fields, table_or_first
+from pipeline.cli.asking import StandbyOk, Table, View, asking, simple_fields, table_or_first, who_answered
 from pipeline.cli.options import Run
 from pipeline.cli.output import Output
 from pipeline.errors import PipelineError
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="the row's key; of the IoT tables: the device id")]
-
-
-StandbyOk = Annotated[bool, typer.Option("--standby", help="a standby may answer while the owner cannot")]
 
 
 def get(run: Run, key: Key, table: Table = None, view: View = None, standby: StandbyOk = False) -> None:
@@ -25,18 +22,15 @@ def get(run: Run, key: Key, table: Table = None, view: View = None, standby: Sta
     with asking(run) as (client, topology):
         name = table_or_first(topology, table)
         row = client.get(name, key, view=view, standby_ok=standby)
-    if row is None:
-        raise PipelineError(f"{name} has no row {key}", hint="its owner answered; `statelog scan` lists what there is")
+    if row is None or row.absent:
+        who = "its owner answered" if row is None else who_answered(row.meta)
+        raise PipelineError(f"{name} has no row {key}", hint=f"{who}; `statelog scan` lists what there is")
     if run.output.as_json:
         run.output.record(msgspec.to_builtins(row))
         return
     _show(run.output, row.value)
-    meta = row.meta
-    lag = "unknown" if meta.lag is None else f"{meta.lag.records:,} records, as of {meta.lag.age_s:.1f} s ago"
     run.output.say("")
-    run.output.say(
-        f"{meta.served_by} on {meta.worker or meta.owner}, partition {meta.partition} at {meta.position:,}; lag {lag}"
-    )
+    run.output.say(who_answered(row.meta))
 
 
 def _show(output: Output, value: Any) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.asking import asking
+from pipeline.cli.asking import StandbyOk, asking, print_pages, say_who_stood_in
 from pipeline.cli.get import Key
 from pipeline.cli.options import Run
 from pipeline.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from pipeline.client import Client
+    from pipeline.client import Client, Page
 
 CLOSED_TABLE = "device-windows"
 OPEN_TABLE, OPEN_VIEW = "device-state", "open-windows"
@@ -35,20 +35,28 @@ def windows(
     start: From = None,
     stop: To = None,
     table: WindowTable = None,
+    standby: StandbyOk = False,
 ) -> None:
     """List the windows of a device in the order of their metrics and times."""
     if open_ and (start or stop or table):
         raise Misconfigured("--open lists all open windows", hint="leave --from, --to and --table out")
     with asking(run) as (client, _):
-        found = _open(client, key, metric) if open_ else _closed(client, table, key, metric, start, stop)
-        run.output.table(found, list(dict.fromkeys(name for row in found for name in row)))
+        if open_:
+            pages = _open(client, key, metric, standby)
+        else:
+            select = _select(metric, start, stop)
+            pages = list(client.pages_of_key(table or CLOSED_TABLE, key, select, standby_ok=standby))
+    if run.output.as_json and standby:
+        print_pages(run.output, pages)
+        return
+    found = [item.value for page in pages for item in page.items]
+    run.output.table(found, list(dict.fromkeys(name for row in found for name in row)))
     if not found:
         run.output.say(f"no {'open' if open_ else 'closed'} windows")
+    say_who_stood_in(run.output, pages)
 
 
-def _closed(
-    client: Client, table: str | None, key: str, metric: str | None, start: str | None, stop: str | None
-) -> list[dict[str, Any]]:
+def _select(metric: str | None, start: str | None, stop: str | None) -> dict[str, str | int]:
     from pipeline.cli.durations import instant_ms
 
     select: dict[str, str | int] = {}
@@ -58,9 +66,14 @@ def _closed(
         select["from"] = instant_ms(start)
     if stop is not None:
         select["to"] = instant_ms(stop)
-    return [item.value for item in client.rows(table or CLOSED_TABLE, key, select)]
+    return select
 
 
-def _open(client: Client, key: str, metric: str | None) -> list[dict[str, Any]]:
-    row = client.get(OPEN_TABLE, key, view=OPEN_VIEW)
-    return [] if row is None else [window for window in row.value if metric in (None, window["metric"])]
+def _open(client: Client, key: str, metric: str | None, standby: bool) -> list[Page]:
+    from pipeline.client import Item, Page
+
+    row = client.get(OPEN_TABLE, key, view=OPEN_VIEW, standby_ok=standby)
+    if row is None:
+        return []
+    windows = [] if row.absent else [window for window in row.value if metric in (None, window["metric"])]
+    return [Page([Item(row.key, window) for window in windows], None, [row.meta])]

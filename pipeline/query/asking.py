@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from pipeline.errors import PipelineError, Retryable
-from pipeline.query.wire import ProblemDocument
+from pipeline.query.wire import Meta, ProblemDocument
 
 PAUSE_S = 0.2
 
@@ -34,7 +34,11 @@ class Refused(PipelineError):
 
 
 class Absent(Exception):
-    """The owner answered: there is no such row."""
+    """Whoever answered, as `meta` tells: there is no such row."""
+
+    def __init__(self, meta: Meta | None) -> None:
+        super().__init__()
+        self.meta = meta
 
 
 def told(answer: httpx.Response) -> ProblemDocument:
@@ -97,7 +101,7 @@ class Asker:
                     return answer.content
                 problem = told(answer)
                 if problem.kind == "no-such-row":
-                    raise Absent
+                    raise Absent(problem.meta)
                 found = failure(problem)
                 if isinstance(found, Refused):
                     raise found

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,9 +19,6 @@ from pipeline.query.wire import Lag, Meta, RoutedItem, RoutedPage, Unanswered, e
 from pipeline.runtime.view import PartitionState, PartitionStatus, WorkerView
 from pipeline.state.api import Position, StoreView
 from pipeline.state.envelope import unseal
-
-STANDBY = "standby"
-"""What answers, where it is not the owner's active store."""
 
 Show = Callable[[bytes, Any], Any]
 StoredRow = tuple[bytes, int, bytes]
@@ -49,6 +46,14 @@ def show_of(spec: TableSpec[Any], view: str | None) -> Show:
     return spec.views[view]
 
 
+class RowReads(Protocol):
+    """What stores on this worker answer, those that it owns or its standbys. Problem where they cannot; never less."""
+
+    def row(self, spec: TableSpec[Any], partition: int, key: bytes, show: Show) -> tuple[Any, Meta]: ...
+    def page(self, wanted: Slice, partitions: Sequence[int]) -> RoutedPage: ...
+    def page_of(self, wanted: Slice, partition: int) -> RoutedPage: ...
+
+
 class Reads:
     """What this worker can answer from its own stores. Raises Problem where it cannot; never answers less."""
 
@@ -68,26 +73,7 @@ class Reads:
             self.require_active(partition)
             raise
         self.require_active(partition)
-        return (None if data is None else show(key, _decode(spec, key, data))), self._meta(partition, position)
-
-    def standby_row(
-        self, spec: TableSpec[Any], partition: int, key: bytes, show: Show, owner: str | None
-    ) -> tuple[Any, Meta]:
-        """The same from a standby kept here, as of the owner's commit that it has come to."""
-        try:
-            with self._view.standby_view(partition) as store:
-                data, position = store.get(spec.name, key), store.position
-        except KeyError:
-            detail = f"worker {self._view.worker_id} keeps no standby of partition {partition}"
-            raise Problem("no-standby", detail, partition=partition) from None
-        except StateUnusable as error:
-            raise Problem("restoring", f"the standby is not fit to answer: {error}", partition=partition) from error
-        status = next((each for each in self._view.standbys() if each.partition == partition), None)
-        lag = None
-        if status is not None and status.end >= 0:
-            lag = Lag(max(0, status.end - position.source_next), status.end_age_s)
-        meta = Meta(owner, partition, position.source_next, lag, STANDBY, True, worker=self._view.worker_id)
-        return (None if data is None else show(key, _decode(spec, key, data))), meta
+        return (None if data is None else show(key, decoded(spec, key, data))), self._meta(partition, position)
 
     def page(self, wanted: Slice, partitions: Sequence[int]) -> RoutedPage:
         """The first rows of these partitions, in order, and which of the partitions cannot answer."""
@@ -99,8 +85,17 @@ class Reads:
             if not failed:
                 break
             asked = [partition for partition in asked if all(one.partition != partition for one in failed)]
-        items = [_item(wanted, *row) for row in rows[: wanted.limit]]
+        items = [routed_item(wanted, *row) for row in rows[: wanted.limit]]
         return RoutedPage(items, len(rows) > wanted.limit, metas, unanswered)
+
+    def page_of(self, wanted: Slice, partition: int) -> RoutedPage:
+        """The same of one partition; Problem, with what is known, when it cannot answer."""
+        page = self.page(wanted, [partition])
+        if page.unanswered:
+            # The same check that found it raises it, with all that it knows; a change of mind is a change of hands.
+            self.require_active(partition)
+            raise Problem("rebalancing", page.unanswered[0].reason, partition=partition)
+        return page
 
     def _attempt(
         self, wanted: Slice, partitions: Sequence[int]
@@ -120,7 +115,7 @@ class Reads:
                         failed.append(self._unanswered(partition, problem))
                         continue
                     metas.append(self._meta(partition, store.position))
-                    streams.append(_rows(store, partition, wanted))
+                    streams.append(rows_after(store, partition, wanted))
                 rows = list(islice(heapq.merge(*streams), wanted.limit + 1))
         except StateUnusable as error:
             broken = error
@@ -189,7 +184,7 @@ class Reads:
         return next((status for status in self._view.partitions() if status.partition == partition), None)
 
 
-def _rows(store: StoreView, partition: int, wanted: Slice) -> Iterator[StoredRow]:
+def rows_after(store: StoreView, partition: int, wanted: Slice) -> Iterator[StoredRow]:
     start, stop = wanted.keys.start, wanted.keys.stop
     if wanted.after is not None:
         start = max(start, wanted.after.start_in(partition))
@@ -198,13 +193,13 @@ def _rows(store: StoreView, partition: int, wanted: Slice) -> Iterator[StoredRow
             yield key, partition, data
 
 
-def _item(wanted: Slice, key: bytes, partition: int, data: bytes) -> RoutedItem:
+def routed_item(wanted: Slice, key: bytes, partition: int, data: bytes) -> RoutedItem:
     spec = wanted.spec
-    shown = wanted.show(key, _decode(spec, key, data))
+    shown = wanted.show(key, decoded(spec, key, data))
     return RoutedItem(str(Cursor(key, partition)), spec.key.show(key), msgspec.Raw(encode(shown)))
 
 
-def _decode(spec: TableSpec[Any], key: bytes, data: bytes) -> Any:
+def decoded(spec: TableSpec[Any], key: bytes, data: bytes) -> Any:
     try:
         return spec.value.decode(unseal(data))
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -21,6 +21,8 @@ WORTH_ANOTHER_TRY = frozenset({"not-owner", "rebalancing", "owner-unreachable", 
 
 LocalPage = Callable[[Sequence[int]], Awaitable[RoutedPage]]
 """The first rows of these partitions of this worker."""
+Target = Callable[[Sequence[int]], str]
+"""What to ask another worker for its first rows of these partitions."""
 
 
 class Scatter:
@@ -30,7 +32,7 @@ class Scatter:
         self._view = view
         self._peers = peers
 
-    async def gather(self, local: LocalPage, target: Callable[[Sequence[int]], str]) -> list[RoutedPage]:
+    async def gather(self, local: LocalPage, target: Target) -> list[RoutedPage]:
         """Pages that together speak of every partition once: in `meta`, or in `unanswered`."""
         everything = range(self._peers.directory.partitions)
         pages = await self._round(everything, local, target)
@@ -38,15 +40,9 @@ class Scatter:
         if not again:
             return pages
         self._peers.directory.doubt()
-        kept = [
-            msgspec.structs.replace(page, unanswered=[one for one in page.unanswered if one.partition not in again])
-            for page in pages
-        ]
-        return kept + await self._round(again, local, target)
+        return without(pages, again) + await self._round(again, local, target)
 
-    async def _round(
-        self, partitions: Sequence[int], local: LocalPage, target: Callable[[Sequence[int]], str]
-    ) -> list[RoutedPage]:
+    async def _round(self, partitions: Sequence[int], local: LocalPage, target: Target) -> list[RoutedPage]:
         owners: Mapping[int, ClientId] = {}
         unknown: Problem | None = None
         try:
@@ -69,26 +65,35 @@ class Scatter:
                 there.setdefault(owner, []).append(partition)
             else:
                 lost.append(_unanswered(partition, owner, changing_hands(partition, owner)))
-        asked = [self._remote(owner, held, target(held)) for owner, held in there.items()]
+        asked = [self.ask(owner, held, target(held)) for owner, held in there.items()]
         pages = await asyncio.gather(*asked, *([local(here)] if here else []))
         return [*pages, RoutedPage([], False, [], lost)]
 
-    async def _remote(self, owner: ClientId, partitions: Sequence[int], target: str) -> RoutedPage:
+    async def ask(self, worker: ClientId, partitions: Sequence[int], target: str) -> RoutedPage:
+        """What a worker gives of these partitions; all of them unanswered when it gives nothing."""
         try:
-            answer = await self._peers.ask(owner, target)
+            answer = await self._peers.ask(worker, target)
             if answer.status_code == 200:
                 return msgspec.json.decode(answer.content, type=RoutedPage)
             told = msgspec.json.decode(answer.content, type=ProblemDocument)
-            problem = Problem("owner-unreachable", f"worker {owner.worker_id} cannot answer: {told.detail}")
+            problem = Problem("owner-unreachable", f"worker {worker.worker_id} cannot answer: {told.detail}")
         except msgspec.MsgspecError as error:
-            problem = Problem("owner-unreachable", f"worker {owner.worker_id} answered with something else: {error}")
+            problem = Problem("owner-unreachable", f"worker {worker.worker_id} answered with something else: {error}")
         except Problem as failed:
             problem = failed
-        return RoutedPage([], False, [], [_unanswered(partition, owner, problem) for partition in partitions])
+        return RoutedPage([], False, [], [_unanswered(partition, worker, problem) for partition in partitions])
 
 
 def _unanswered(partition: int, owner: ClientId, problem: Problem) -> Unanswered:
     return Unanswered(partition, owner.worker_id, problem.kind, problem.detail)
+
+
+def without(pages: Iterable[RoutedPage], partitions: Collection[int]) -> list[RoutedPage]:
+    """The pages, silent of what is unanswered of these partitions: somebody else speaks of them."""
+    return [
+        msgspec.structs.replace(page, unanswered=[one for one in page.unanswered if one.partition not in partitions])
+        for page in pages
+    ]
 
 
 def merge(pages: Iterable[RoutedPage], limit: int, *, partial: bool) -> Page:

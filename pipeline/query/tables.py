@@ -16,9 +16,9 @@ from pipeline.query.key_text import parse_cursor, prefix_range
 from pipeline.query.parameters import boolean_of, limit_of, partitions_of, single_parameters
 from pipeline.query.peers import Peers
 from pipeline.query.problems import Problem
-from pipeline.query.reads import Reads, Slice, show_of
+from pipeline.query.reads import Reads, RowReads, Show, Slice, show_of
 from pipeline.query.scatter import Scatter, merge
-from pipeline.query.standby import StandbyAnswers
+from pipeline.query.standby import Read, StandbyAnswers, Wish
 from pipeline.query.wire import ROUTED_HEADER, TABLES_ROOT, Page, RoutedPage, Row, encode
 from pipeline.runtime.view import WorkerView
 
@@ -33,7 +33,7 @@ class TableRoutes:
         self._peers = peers
         self._reads = Reads(view)
         self._scatter = Scatter(view, peers)
-        self._fallback = StandbyAnswers(view, peers, self._reads)
+        self._standbys = StandbyAnswers(view, peers, self._scatter)
 
     async def look_up(self, request: Request) -> Response:
         """One row of a table, or the rows of one routing key of a table that has many."""
@@ -50,18 +50,22 @@ class TableRoutes:
         except ValueError as error:
             raise Problem("bad-key", str(error)) from error
         partition = self._peers.directory.partition_of(routing_key)
-        if spec.select is None and (wish := self._fallback.wish(request)):
-            ask_owner = partial(self._by_owner, request, spec, partition, routing_key, text)
-            return await self._fallback.answer(request, wish, ask_owner, spec, partition, routing_key)
-        return await self._by_owner(request, spec, partition, routing_key, text)
+        parameters = single_parameters(request, _look_up_parameters(spec))
+        read: Read
+        if spec.select is None:
+            read = partial(_row, spec, partition, routing_key, show_of(spec, parameters.get("view")))
+        else:
+            read = partial(
+                _rows, _slice(spec, _keys(spec, spec.select, routing_key, parameters), parameters), partition
+            )
+        wish = self._standbys.wish(request, parameters)
+        if wish is Wish.NONE:
+            return await self._by_owner(request, partition, read)
+        return await self._standbys.answer(request, wish, partition, partial(self._by_owner, request, partition), read)
 
-    async def _by_owner(
-        self, request: Request, spec: TableSpec[Any], partition: int, routing_key: bytes, text: str
-    ) -> Response:
+    async def _by_owner(self, request: Request, partition: int, read: Read) -> Response:
         try:
-            if spec.select is None:
-                return self._one(request, spec, partition, routing_key, text)
-            return await self._rows(request, spec, spec.select, partition, routing_key)
+            return await read(self._reads)
         except Problem as problem:
             if problem.kind not in {"not-owner", "stale"}:
                 raise
@@ -76,52 +80,29 @@ class TableRoutes:
         except Problem as problem:
             raise (here if here.kind == "stale" and problem.kind == "rebalancing" else problem) from None
 
-    def _one(self, request: Request, spec: TableSpec[Any], partition: int, key: bytes, text: str) -> Response:
-        show = show_of(spec, single_parameters(request, ["view", "standby"]).get("view"))
-        value, meta = self._reads.row(spec, partition, key, show)
-        if value is None:
-            raise Problem("no-such-row", f"{spec.name} has no row {text}", meta=meta)
-        return _json(Row(spec.key.show(key), value, meta))
-
-    async def _rows(
-        self, request: Request, spec: TableSpec[Any], select: Select, partition: int, routing_key: bytes
-    ) -> Response:
-        parameters = single_parameters(request, ["view", "after", "limit", *spec.select_parameters])
-        try:
-            keys = select(
-                routing_key, {name: parameters[name] for name in spec.select_parameters if name in parameters}
-            )
-        except ValueError as error:
-            raise Problem("bad-parameter", str(error)) from error
-        wanted = _slice(spec, keys, parameters)
-        page = await self._page(wanted, [partition])
-        if page.unanswered:
-            # The same check that found it raises it, with all that it knows; a change of mind is a change of hands.
-            self._reads.require_active(partition)
-            raise Problem("rebalancing", page.unanswered[0].reason, partition=partition)
-        return _json(merge([page], wanted.limit, partial=False))
-
     async def list_rows(self, request: Request) -> Response:
         """Rows of all partitions in key order; of some of this worker's partitions, when another worker asks."""
         spec = self._table(request)
         routed = ROUTED_HEADER in request.headers
-        allowed = ["prefix", "after", "limit", "view", "partitions" if routed else "partial"]
+        allowed = ["prefix", "after", "limit", "view", "standby", "partitions" if routed else "partial"]
         parameters = single_parameters(request, allowed)
         wanted = _slice(spec, prefix_range(parameters.get("prefix", "")), parameters)
+        wish = self._standbys.wish(request, parameters)
         if routed:
-            return _json(await self._page(wanted, partitions_of(parameters, self._peers.directory.partitions)))
+            asked_for = partitions_of(parameters, self._peers.directory.partitions)
+            reads = await self._standbys.reads() if wish is Wish.ONLY else self._reads
+            return _json(await _page(wanted, reads, asked_for))
         some_will_do = boolean_of(parameters, "partial")
-        passed_on = {name: value for name, value in parameters.items() if name != "partial"}
+        passed_on = {name: value for name, value in parameters.items() if name not in {"partial", "standby"}}
 
-        def target(partitions: Sequence[int]) -> str:
-            query = urlencode(passed_on | {"partitions": ",".join(map(str, partitions))})
+        def target(partitions: Sequence[int], **more: str) -> str:
+            query = urlencode(passed_on | {"partitions": ",".join(map(str, partitions))} | more)
             return f"{TABLES_ROOT}/{spec.name}?{query}"
 
-        pages = await self._scatter.gather(partial(self._page, wanted), target)
+        pages = await self._scatter.gather(partial(_page, wanted, self._reads), target)
+        if wish is not Wish.NONE:
+            pages = await self._standbys.fill(pages, partial(_page, wanted), partial(target, standby=Wish.ONLY))
         return _json(merge(pages, wanted.limit, partial=some_will_do))
-
-    async def _page(self, wanted: Slice, partitions: Sequence[int]) -> RoutedPage:
-        return await to_thread.run_sync(self._reads.page, wanted, partitions)
 
     def _table(self, request: Request) -> TableSpec[Any]:
         name = request.path_params["table"]
@@ -135,6 +116,33 @@ class TableRoutes:
                 hint=f"its tables: {', '.join(tables)}",
                 tables=tables,
             ) from None
+
+
+def _look_up_parameters(spec: TableSpec[Any]) -> list[str]:
+    return ["view", "standby", *(["after", "limit", *spec.select_parameters] if spec.select is not None else [])]
+
+
+def _keys(spec: TableSpec[Any], select: Select, routing_key: bytes, parameters: Mapping[str, str]) -> KeyRange:
+    try:
+        return select(routing_key, {name: parameters[name] for name in spec.select_parameters if name in parameters})
+    except ValueError as error:
+        raise Problem("bad-parameter", str(error)) from error
+
+
+async def _row(spec: TableSpec[Any], partition: int, key: bytes, show: Show, reads: RowReads) -> Response:
+    value, meta = reads.row(spec, partition, key, show)
+    if value is None:
+        raise Problem("no-such-row", f"{spec.name} has no row {spec.key.show(key)}", meta=meta)
+    return _json(Row(spec.key.show(key), value, meta))
+
+
+async def _rows(wanted: Slice, partition: int, reads: RowReads) -> Response:
+    page = await to_thread.run_sync(reads.page_of, wanted, partition)
+    return _json(merge([page], wanted.limit, partial=False))
+
+
+async def _page(wanted: Slice, reads: RowReads, partitions: Sequence[int]) -> RoutedPage:
+    return await to_thread.run_sync(reads.page, wanted, partitions)
 
 
 def _slice(spec: TableSpec[Any], keys: KeyRange, parameters: dict[str, str]) -> Slice:

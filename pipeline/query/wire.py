@@ -17,6 +17,9 @@ VERIFY_PATH = "/v1/verify"
 CHECKPOINT_PATH = "/v1/checkpoint"
 RESERVED_TABLE_NAMES = frozenset({"status", "verify", "checkpoint"})
 
+STANDBY = "standby"
+"""`served_by` of an answer that is not from the owner's active store."""
+
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 """Rows in one page."""
@@ -50,12 +53,14 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who answered in the owner's place, from a standby."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row and what is known of the answer."""
 
     key: str
     value: Any
     meta: Meta
+    absent: bool = False
+    """From the client alone: a standby has no such row, of which it cannot say that the owner has none either."""
 
 
 class Item(msgspec.Struct, frozen=True):

@@ -264,8 +264,8 @@ class AggregateView(TransformView):
     @contextmanager
     def standby_view(self, partition: int) -> Iterator[StoreView]:
         with self._standbys()[partition].task.store.view() as view:
-            if not view.whole:
-                raise StateUnusable("the standby is in mid-restore", partition=partition)
+            if not view.whole or not view.position.changelog_next:
+                raise StateUnusable("the standby has not caught up for the first time", partition=partition)
             yield view
 
     def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:

@@ -89,8 +89,10 @@ def test_a_standby_in_mid_restore_does_not_answer_and_the_owners_reason_stands(p
 
 
 def test_a_wish_that_is_none_is_refused(pair: World) -> None:
-    assert _ask(pair, "a", standby="yes").status_code == 400
-    assert http.get(pair.url("a", "/v1/events/tree?standby=true")).status_code == 400, "rows come from owners alone"
+    for target in ("/v1/words/tree", "/v1/events/tree", "/v1/words"):
+        for wish in ("yes", "", "only"):  # the last is for workers among themselves
+            answer = http.get(pair.url("a", f"{target}?standby={wish}"))
+            assert (answer.status_code, answer.json()["title"]) == (400, "bad query parameter"), target
 
 
 def test_status_tells_who_keeps_what_and_how_far_it_is(pair: World) -> None:

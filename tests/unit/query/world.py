@@ -142,7 +142,7 @@ class Worker:
     @contextmanager
     def standby_view(self, partition: int) -> Iterator[StoreView]:
         with self.kept[partition].view() as view:
-            if not view.whole:
+            if not view.whole or not view.position.changelog_next:
                 raise StateUnusable("in mid-restore")
             yield view
 
