@@ -106,6 +106,18 @@ class Metric(Enum):
         (),
         RESTORE_BUCKETS,
     )
+    STANDBY_LAG = Spec(
+        "statelog_standby_lag_records",
+        "gauge",
+        "Changelog offsets that a partition's owner has committed and the standby here has not folded",
+        ("partition",),
+    )
+    STANDBY_LAG_SECONDS = Spec(
+        "statelog_standby_lag_seconds",
+        "gauge",
+        "Since the standby here was as far as its owner, or had to be there",
+        ("partition",),
+    )
     STUCK = Spec("statelog_stuck_partitions", "gauge", "Partitions that have work and have long made no progress")
 
     # The worker

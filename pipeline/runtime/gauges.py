@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.runtime.catalogue import Metric
-from pipeline.runtime.view import HealthView, PartitionState, PartitionStatus, Pulse
+from pipeline.runtime.view import HealthView, PartitionState, PartitionStatus, Pulse, StandbyLag
 from pipeline.state.api import StoreSize
 
 Samples = Iterable[tuple[Sequence[str], float]]
@@ -29,6 +29,7 @@ class Measured(HealthView, Protocol):
     def pulse(self) -> Pulse: ...
     def partitions(self) -> list[PartitionStatus]: ...
     def store_sizes(self) -> Mapping[int, StoreSize]: ...
+    def standby_lags(self) -> Mapping[int, StandbyLag]: ...
 
 
 class WorkerGauges(Collector):
@@ -43,6 +44,7 @@ class WorkerGauges(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         view = self._view
         statuses, sizes, pulse = view.partitions(), view.store_sizes(), view.pulse()
+        standbys = view.standby_lags()
         fed = [each for each in statuses if each.state is not PartitionState.RESTORING and each.end >= 0]
         states = [each.state for each in statuses]
         found: dict[Metric, Samples] = {
@@ -66,6 +68,10 @@ class WorkerGauges(Collector):
                 for each in statuses
                 if each.state is PartitionState.RESTORING and each.end >= 0
             ],
+            Metric.STANDBY_LAG: [
+                ((str(partition),), lag.records) for partition, lag in standbys.items() if lag.records is not None
+            ],
+            Metric.STANDBY_LAG_SECONDS: [((str(partition),), lag.age_s) for partition, lag in standbys.items()],
             Metric.STUCK: [((), pulse.stuck)],
             Metric.LOOP_AGE: [((), pulse.loop_age_s)],
             Metric.CONFIRMED_AGE: [] if pulse.confirmed_age_s is None else [((), pulse.confirmed_age_s)],

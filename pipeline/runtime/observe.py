@@ -22,7 +22,7 @@ from pipeline.runtime.source_ends import SourceEnds
 from pipeline.runtime.stuck import StuckWatch
 from pipeline.runtime.tail import Tail
 from pipeline.runtime.tasks import TransformTasks
-from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse, StandbyStatus
+from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse, StandbyLag, StandbyStatus
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.state.api import Position, StoreIdentity, StoreSize, StoreView
@@ -139,6 +139,10 @@ class TransformView:
         """By partition; none of a stateless stage."""
         return {}
 
+    def standby_lags(self) -> Mapping[int, StandbyLag]:
+        """By partition that this worker has to keep a standby of; none of a stateless stage."""
+        return {}
+
     @property
     def quarantined(self) -> int:
         """Stores in quarantine; a stateless stage has none."""
@@ -247,6 +251,9 @@ class AggregateView(TransformView):
     @property
     def quarantined(self) -> int:
         return self._tasks.quarantined
+
+    def standby_lags(self) -> Mapping[int, StandbyLag]:
+        return {} if self._tasks.standbys is None else self._tasks.standbys.lags.now()
 
     def standbys(self) -> list[StandbyStatus]:
         statuses = []

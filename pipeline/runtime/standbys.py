@@ -21,6 +21,7 @@ from pipeline.runtime.clock import Clock
 from pipeline.runtime.inheritance import Inheritance
 from pipeline.runtime.opening import let_go
 from pipeline.runtime.placement import Group, group_of_members, standbys_of
+from pipeline.runtime.standby_lag import StandbyLags
 from pipeline.runtime.tail import Standby, Tail
 from pipeline.runtime.turns import TurnLock
 from pipeline.state.api import Store
@@ -47,7 +48,7 @@ _PARTITION = methodcaller("partition")
 
 class Standbys:
     """`take`, `give_back` and `wake` come from the loop's thread, `look` and `step` from one of its own (`start`).
-    `held` may be read by any.
+    `held` and `lags` may be read by any.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Standbys:
         self._lock = TurnLock()
         self.held: Mapping[int, Tail] = {}
         """By partition; replaced, never changed."""
+        self.lags = StandbyLags(clock)
         self._owned: set[int] = set()
         """Partitions of the loop's, which no standby may touch."""
         self._just_left: set[int] = set()
@@ -175,6 +177,7 @@ class Standbys:
 
     def _renew(self, tail: Tail, committed: Committed | None) -> None:
         """A newer cut for a standby that has use for one."""
+        self.lags.note(tail.task.source.partition, committed, tail.task.store.position)
         if committed is None:
             return  # nothing to follow yet
         if tail.plan is None:
@@ -205,7 +208,7 @@ class Standbys:
             elif not wanted and partition in self.held and now - since[partition] >= KEPT_S:
                 logger.info("standby given up", partition=partition)
                 self._close(partition)
-
+            (self.lags.follow if wanted or partition in self.held else self.lags.forget)(partition)
         self._just_left.clear()
 
     def _begin(self, partition: int) -> None:

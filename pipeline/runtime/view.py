@@ -76,6 +76,15 @@ class StandbyStatus(msgspec.Struct, frozen=True):
     """The next changelog offsets to fold, over all tables."""
 
 
+class StandbyLag(msgspec.Struct, frozen=True):
+    """How far a standby that this worker has to keep is behind its owner."""
+
+    records: int | None
+    """Offsets of its changelogs that the owner has committed and it has not folded; None before it knows."""
+    age_s: float
+    """Since it was as far as its owner, or had to be there."""
+
+
 class WorkerView(HealthView, Protocol):
     """An aggregate worker as its HTTP server sees it; every method may be called from any thread."""
 

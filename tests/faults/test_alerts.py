@@ -5,6 +5,7 @@ What fires is worked out from the rules' own expressions (`tests/support/promql.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,12 +21,16 @@ from tests.faults.test_stolen_id import steal
 from tests.support.alerts import Watch, rules
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
+from tests.support.standbys import wait_until_caught_up
 from tests.support.waiting import eventually
 from tests.support.web import http
 from tests.support.worker_process import WorkerProcess
 
 TOPOLOGY: Final = "tests.faults.hanging_topology:TOPOLOGY"
+COUNTING: Final = "tests.integration.verify_topology:TOPOLOGY"
 POISON: Final = 100
+BEHIND: Final = 40
+FOREVER_MS: Final = 600_000
 THEFTS: Final = 4
 BY_FAULT: Final[dict[str, set[str]]] = {}
 """By test, the alerts that its fault has to fire."""
@@ -136,6 +141,40 @@ def test_a_restore_that_waits_for_somebody(scene: Scene, fired: Fired) -> None:
     assert ready.json()["detail"].startswith(("restoring partitions 0", "the restore of partition 0"))
     foreign.abort_transaction(30)
     scene.settle()
+
+
+@fires("StatelogStandbyBehind")
+def test_a_standby_that_stands_still(kafka: Kafka, prefix: str, tmp_path: Path, fired: Fired) -> None:
+    """Somebody's open transaction holds up who reads the changelog. Its owner, who only writes to it, goes on."""
+    with Cluster(kafka.bootstrap_servers, prefix, tmp_path / "workers", topology=COUNTING, partitions=1,
+                 standby_replicas=1) as cluster:  # fmt: skip
+        for worker_id in ("c0", "c1"):
+            cluster.start("count", worker_id)
+        cluster.send("numbers", [(b"key", b"1")])
+        cluster.drain()
+        wait_until_caught_up(cluster, stage="count")
+        watch = Watch(*cluster.addresses("count").values())
+        eventually(lambda: not watch.firing(), "nothing fires", pause_s=0.5)
+        foreign = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": cluster.full("somebody"),
+                            "transaction.timeout.ms": FOREVER_MS})  # fmt: skip
+        foreign.init_transactions(30)
+        foreign.begin_transaction()
+        foreign.produce(cluster.full("counts-changelog"), b"not yours", b"nobody", 0)
+        foreign.flush(30)
+        before = cluster.committed("count")[0]
+        cluster.send("numbers", [(b"key-%d" % each, b"1") for each in range(BEHIND)])
+        cluster.drain()
+        assert cluster.committed("count")[0] > before, "the owner goes on"
+        fired(watch)
+        with cluster.client() as client:
+            ((standby,),) = [row.standbys for row in client.status("count")]
+        shown = http.get(f"http://{cluster.addresses('count')[standby.worker]}/metrics").text
+        (lag,) = re.findall(r'^statelog_standby_lag_records{partition="0",stage="count"} (\S+)$', shown, re.MULTILINE)
+        assert float(lag) >= BEHIND, "a row of each key"
+        assert standby.position == before
+        foreign.abort_transaction(30)
+        eventually(lambda: not watch.firing(), "nothing fires", pause_s=0.5)
+        wait_until_caught_up(cluster, stage="count")
 
 
 @fires("StatelogTransactionsLost")

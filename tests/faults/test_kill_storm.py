@@ -141,6 +141,8 @@ def test_a_kill_each_second_also_during_restores_costs_no_reading_and_no_restore
         further = steps(storm.left, [table.name for table in cluster.topology.aggregates[0].tables])
     hits = sum(point in RESTORING for point in storm.points)
     assert hits >= kills * IN_A_RESTORE
+    if scale.full:  # a bounded storm on a busy machine may kill each restore before its first chunk
+        assert further, "no store came further between two kills"
     figure(f"{kills} kills in {lasted_s:.0f} s, {hits} of them in a restore, after which {further} stores came further "
            f"and none fell back; all partitions active {settled_s:.1f} s after the last; "
            f"{len(history.sent) + len(load.sent):,} messages: 0 lost, 0 doubled")  # fmt: skip

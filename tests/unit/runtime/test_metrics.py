@@ -15,7 +15,7 @@ from pipeline.runtime.catalogue import Metric
 from pipeline.runtime.gauges import WorkerGauges
 from pipeline.runtime.metrics import MOST_REASONS, OTHER_REASONS, TIMED_ONE_OF, WorkerMetrics
 from pipeline.runtime.tables import TaskTable
-from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse
+from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse, StandbyLag
 from pipeline.state.api import Position, StoreSize, WriteSet
 from pipeline.state.envelope import seal
 from pipeline.state.memory import MemoryStore
@@ -47,6 +47,9 @@ class View:
 
     def store_sizes(self) -> Mapping[int, StoreSize]:
         return {0: StoreSize(4_096, {"words": 3})}
+
+    def standby_lags(self) -> Mapping[int, StandbyLag]:
+        return {5: StandbyLag(17, 1.25), 6: StandbyLag(None, 40.0)}
 
 
 FED = PartitionStatus(0, PartitionState.ACTIVE, 100, 160, 0.5, 30.0, 2.0)
@@ -111,6 +114,8 @@ def test_lag_is_of_fed_partitions_and_debt_of_those_that_restore(metrics: Worker
     assert by_partition("statelog_lag_seconds") == {0: 2, 1: math.inf}
     assert by_partition("statelog_restore_debt_seconds") == {0: 0, 1: 0, 2: 4, 3: math.inf}
     assert by_partition("statelog_restore_left_records") == {2: 60}
+    assert by_partition("statelog_standby_lag_records") == {5: 17}
+    assert by_partition("statelog_standby_lag_seconds") == {5: 1.25, 6: 40}
     states = {dict(labels)["state"]: value for (each, labels), value in found.items() if each == "statelog_partitions"}
     assert states == {"active": 1, "restoring": 2, "stale": 1}
     assert found["statelog_ready", ()] == 0
