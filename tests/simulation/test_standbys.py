@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pipeline.log.api import TopicPartition
 from pipeline.runtime import standbys, tail
+from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.crash import CrashPoint
+from pipeline.runtime.view import StandbyLag
 from pipeline.testing.process import Process
 from tests.simulation.checks import assert_stores_are_prefixes
 from tests.simulation.haste import HASTE
@@ -46,6 +50,12 @@ class Pair:
 
     def next_of_standby(self, process: Process, partition: int) -> int:
         return process.standbys[partition].task.store.position.source_next
+
+    @staticmethod
+    def lags(process: Process) -> Mapping[int, StandbyLag]:
+        assert isinstance(process.tasks, AggregateTasks)
+        assert process.tasks.standbys is not None
+        return process.tasks.standbys.lags.now()
 
 
 @pytest.fixture
@@ -91,6 +101,7 @@ def test_a_take_over_goes_on_from_the_standby_and_restores_only_the_tail(pair: P
     assert planned, "it was restored"
     assert planned[0] == folded_before, "from where the standby was, and not from nothing"
     assert not pair.a1.standbys
+    assert not pair.lags(pair.a1), "it has to keep none"
     for each in range(pair.world.partitions):
         with pair.a1.held[each].store.view() as view:
             assert view.position.source_next == pair.world.committed()[each]
@@ -128,6 +139,33 @@ def test_a_standby_outlasts_a_visit_and_is_given_up_when_the_visitor_stays(
     pair.world.cluster.advance(int(HASTE["pipeline.runtime.standbys.KEPT_S"] * 1_000) + 1)
     pair.world.run(40)
     assert not pair.a0.standbys
+    assert not pair.lags(pair.a0)
+
+
+def test_a_standby_is_behind_by_what_it_has_not_written_and_by_the_time_since_it_had(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (partition,) = pair.a0.active
+    pair.feed()
+    pair.go_on()
+    before = pair.lags(pair.a1)[partition]
+    assert before.records == 0
+    whole = _whole(pair, partition)
+    with monkeypatch.context() as stands:
+        stands.setattr(tail.Tail, "due", False)
+        ages = [before.age_s]
+        for _ in range(3):
+            pair.feed()
+            pair.go_on()
+            lag = pair.lags(pair.a1)[partition]
+            assert lag.records is not None
+            assert lag.records >= _whole(pair, partition) - whole > 0
+            ages.append(lag.age_s)
+        assert ages == sorted(set(ages))
+    pair.go_on()
+    after = pair.lags(pair.a1)[partition]
+    assert after.records == 0
+    assert after.age_s < ages[1]
 
 
 def test_a_cut_that_is_too_old_is_not_completed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

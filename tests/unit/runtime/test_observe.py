@@ -11,12 +11,15 @@ from typing import Any, cast
 
 import pytest
 
+from pipeline.errors import StateUnusable
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.observe import AggregateView, TransformView
 from pipeline.runtime.restore import Progress
-from pipeline.runtime.view import PartitionState
+from pipeline.runtime.view import PartitionState, StandbyLag
 from pipeline.settings import Settings
-from tests.unit.query.world import STAGE, TOPOLOGY
+from pipeline.state.api import Position, Restoring, WriteSet
+from pipeline.state.memory import MemoryStore
+from tests.unit.query.world import STAGE, TOPOLOGY, identity, tables
 
 SETTINGS = Settings(session_timeout_ms=1_000)
 AGES_AGO = 0.8
@@ -30,6 +33,7 @@ class Tasks:
     stage: Any = STAGE
     held: dict[int, Any] = field(default_factory=dict)
     active: dict[int, Any] = field(default_factory=dict)
+    standbys: Any = None
     assigned: bool = True
     progress: dict[int, Progress] = field(default_factory=dict)
 
@@ -126,3 +130,26 @@ def test_a_worker_that_may_have_been_replaced_is_stale(looped_s_ago: float, conf
     unsure = aggregate(loop, Tasks(held={0: task()}, active={0: task()}))
     assert unsure.state_of(0) is PartitionState.STALE
     assert not unsure.ready()[0]
+
+
+def test_a_standby_answers_once_it_has_come_to_a_commit_and_not_in_mid_restore() -> None:
+    store = MemoryStore(identity(3), list(tables()))
+    tail = SimpleNamespace(task=SimpleNamespace(store=store))
+    view = aggregate(Loop(), Tasks(standbys=SimpleNamespace(held={3: tail})))
+    with pytest.raises(KeyError), view.standby_view(2):
+        pytest.fail("it keeps none")
+    with pytest.raises(StateUnusable), view.standby_view(3):
+        pytest.fail("an empty store would pass for an empty table")
+    store.apply(WriteSet({}), Position(10, {"words": 4}))
+    with view.standby_view(3) as rows:
+        assert rows.position.source_next == 10
+    store.begin_restore(Restoring({"words": 90}))
+    with pytest.raises(StateUnusable), view.standby_view(3):
+        pytest.fail("it is no prefix")
+
+
+def test_only_a_worker_that_keeps_standbys_says_how_far_they_are_behind(make: Make) -> None:
+    assert make(Loop(), Tasks()).standby_lags() == {}
+    lags = {3: StandbyLag(17, 1.5)}
+    keeps = aggregate(Loop(), Tasks(standbys=SimpleNamespace(held={}, lags=SimpleNamespace(now=lambda: lags))))
+    assert keeps.standby_lags() == lags
