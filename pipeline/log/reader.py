@@ -11,8 +11,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from pipeline.errors import Retryable, StateUnusable
 from pipeline.log.api import Committed, Message, TopicPartition
 from pipeline.log.errors import translate
-
-COMMITTED_TIMEOUT_S = 1.0
+from pipeline.log.group_offsets import GroupOffsets
 
 
 class KafkaReader:
@@ -21,6 +20,7 @@ class KafkaReader:
     def __init__(self, configuration: Mapping[str, Any], *, grouped: bool) -> None:
         """`grouped`: whether the group is one to ask for offsets, or only a name that the client demands."""
         self._consumer = Consumer(dict(configuration))
+        self._offsets = GroupOffsets(configuration)
         # It looks for its group's coordinator, whether anybody asks or not; who has no group needs no right to one.
         self._passing = set() if grouped else {KafkaError.GROUP_AUTHORIZATION_FAILED}
 
@@ -75,21 +75,8 @@ class KafkaReader:
         return int(found) if found >= 0 else None
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
-        wanted = [KafkaTopicPartition(each.topic, each.partition) for each in partitions]
-        try:
-            found = self._consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
-        except KafkaException as error:
-            # An offset held by an open transaction shows as a time-out that does not call itself retriable.
-            if error.args[0].code() == KafkaError._TIMED_OUT:
-                raise Retryable("committed offsets are not stable: a transaction holds them open") from error
-            raise translate(error) from error
-        result: dict[TopicPartition, Committed | None] = {}
-        for each in found:
-            if each.error is not None:
-                raise translate(each.error)
-            partition = TopicPartition(each.topic, each.partition)
-            result[partition] = Committed(each.offset, each.metadata or "") if each.offset >= 0 else None
-        return result
+        return self._offsets.stable(partitions)
 
     def close(self) -> None:
+        self._offsets.close()
         self._consumer.close()

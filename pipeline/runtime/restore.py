@@ -6,10 +6,13 @@ One order, at start, on assignment and after every abort:
 ③ then the changelogs' high watermarks, open transactions included
 ④ the store's mark, durably: it is in mid-restore and equals no prefix
 ⑤ the changelogs folded from the store's own position up to ③, in chunks
-⑥ the batch that reaches ③ takes the mark away; the source is read from ②
+⑥ if ③ is still where the changelogs end, the batch that reaches it takes the mark away; the source is read from ②
 
 ② before ③: the former owner may still be committing. A stable offset says that it is done, and so that everything it
 wrote is below ③. The other way round, its last records could lie above the target.
+
+③ again before ⑥: a worker that stood still for an hour or more may restore what another one owns by now. Of a key that
+the other has written to, compaction may have taken the value below ③ before it was read; what was read is no prefix.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import ClassVar, Protocol
 
 import structlog
 
-from pipeline.errors import StateLost, StateUnusable
+from pipeline.errors import Retryable, StateLost, StateUnusable
 from pipeline.log.api import Admin, Committed, Message, TopicPartition
 from pipeline.runtime.clock import Clock
 from pipeline.runtime.crash import CrashHook, CrashPoint
@@ -153,11 +156,24 @@ class Restoration:
         if cut := [table for table, each in earliest.items() if each > 0]:
             logger.warning("the head of a changelog was deleted: this store cannot be restored once it is lost",
                            partition=self._partition, tables=cut)  # fmt: skip
+        self._forget_what_was_read()
         self.plan = Plan(source_next, metadata, start, self._target(metadata, ends))
         self._next, self._chunk_start = dict(start), dict(start)
         self.progress = Progress(sum(start.values()), sum(self.plan.target.values()))
         self._begin(self.plan)
         return self.plan
+
+    def _forget_what_was_read(self) -> None:
+        self._rows, self.buffered_bytes = {table: {} for table in self._rows}, 0
+
+    def look_again(self, admin: Admin) -> None:
+        """Before the last chunk. Raises Retryable, and there is no plan any more, if the changelogs have grown."""
+        assert self.plan is not None  # noqa: S101 - it was reached
+        high = admin.high_watermarks(list(self.changelogs))
+        if any(self.plan.target[table] != high[changelog] for changelog, table in self.changelogs.items()):
+            self.plan = None
+            self._forget_what_was_read()
+            raise Retryable("the changelogs have grown while they were read")
 
     def _target(self, metadata: CommittedMetadata | None, ends: Mapping[str, int]) -> dict[str, int]:  # noqa: ARG002
         """Where the restore ends, by table."""

@@ -252,12 +252,17 @@ class Restorer:
 
     def _store(self, job: _Job) -> None:
         assert job.restoration is not None and job.plan is not None  # noqa: S101, PT018 - only such jobs come here
-        restoration, partition = job.restoration, job.task.source.partition
+        restoration, partition, plan = job.restoration, job.task.source.partition, job.plan
+        if restoration.reached:
+            try:
+                restoration.look_again(self._admin)
+            finally:
+                job.plan = restoration.plan
         restoration.write_chunk()
         self._listener.moved(partition, restoration.progress)
         if restoration.reached:
             self._listener.finished(partition, restoration.progress)
-            self._finish(job, job.plan)
+            self._finish(job, plan)
 
     def _say_if_it_waits(self, job: _Job, left: dict[TopicPartition, int]) -> None:
         """Below its target a changelog gives nothing more only while somebody's transaction is open in it."""

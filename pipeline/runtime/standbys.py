@@ -16,7 +16,7 @@ from operator import methodcaller
 import structlog
 
 from pipeline.errors import PipelineError, Retryable, StateUnusable
-from pipeline.log.api import Admin, Committed, Reader, TopicPartition
+from pipeline.log.api import Admin, Reader, TopicPartition
 from pipeline.runtime.clock import Clock
 from pipeline.runtime.inheritance import Inheritance
 from pipeline.runtime.opening import let_go
@@ -67,7 +67,7 @@ class Standbys:
         poll_records: int,
         clock: Clock,
     ) -> None:
-        """`sources` are all partitions of the stage's source; `reader` is for this alone."""
+        """`sources` are all partitions of the stage's source; `reader` is of the workers' group, for this alone."""
         self._worker_id = worker_id
         self._group_name = group
         self._sources = sources
@@ -164,8 +164,9 @@ class Standbys:
         if self._inheritance.look(group, self._clock.monotonic()):
             self._look_at = min(self._look_at, self._clock.monotonic() + IDLE_PAUSE_S)
         for tail in list(self.held.values()):
+            self.lags.note(tail.task.source.partition, committed[tail.task.source], tail.task.store.position)
             try:
-                self._renew(tail, committed[tail.task.source])
+                self._renew(tail)
             except Retryable as error:
                 logger.debug("standby waits", partition=tail.task.source.partition, reason=str(error))
             except PipelineError as error:
@@ -175,16 +176,22 @@ class Standbys:
             if not self._stopping:
                 self._follow_the_rule(group)
 
-    def _renew(self, tail: Tail, committed: Committed | None) -> None:
-        """A newer cut for a standby that has use for one."""
-        self.lags.note(tail.task.source.partition, committed, tail.task.store.position)
+    def _renew(self, tail: Tail) -> None:
+        """A newer cut for a standby that has use for one.
+
+        A stable one: of a commit whose marker is still on its way to the offsets, and long since in the changelogs,
+        compaction may have taken what the cut before it needs.
+        """
+        if tail.plan is not None and not tail.wants_cut:
+            return
+        committed = self._reader.committed([tail.task.source])[tail.task.source]
         if committed is None:
             return  # nothing to follow yet
         if tail.plan is None:
             tail.prepare(committed, self._admin)  # asks the cluster, so not under the lock; it changes no store
             return
         with self._lock:
-            if self._holds(tail) and tail.wants_cut:
+            if self._holds(tail):
                 tail.aim(committed)
 
     def _follow_the_rule(self, group: Group) -> None:

@@ -107,7 +107,7 @@ def _standbys(around: Surroundings, identity: WorkerIdentity, opener: StoreOpene
             [TopicPartition(identity.source, number) for number in range(around.topics.partitions)],
             settings.standby_replicas,
             admin=around.admin,
-            reader=around.log.reader(),
+            reader=around.log.reader(around.group),
             open_standby=open_standby,
             quarantine=opener.quarantine,
             tail=lambda standby: Tail(standby, settings.prefix, reach, clock, settings.restore_chunk_bytes // 4),

@@ -58,7 +58,6 @@ class Tail(Restoration):
     def prepare(self, committed: Committed | None, admin: Admin) -> Plan:
         self._cut_at = self._clock.monotonic()
         plan = super().prepare(committed, admin)
-        self._rows, self.buffered_bytes = {table: {} for table in self._rows}, 0
         self._ahead = {table: [] for table in self._ahead}
         self.fresh = True
         self._read_to = dict(plan.start)

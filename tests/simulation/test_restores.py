@@ -6,8 +6,11 @@ import pytest
 
 from pipeline.errors import StateLost
 from pipeline.log.api import TopicPartition
+from pipeline.runtime.crash import CrashPoint
 from pipeline.testing.process import Process
 from pipeline.topics import TopicPlan
+from tests.simulation.checks import assert_stores_are_prefixes
+from tests.simulation.history import History
 from tests.simulation.world import STAGE, TOPOLOGY, AggregateWorld
 from tests.support.readings import readings
 
@@ -15,6 +18,7 @@ DEVICES, ROUNDS = 20, 6
 ENOUGH = 200
 """Steps in which everything is done several times over."""
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 DEVICE_STATE = "device-state-changelog"
 
 
@@ -103,6 +107,38 @@ def test_a_damaged_changelog_record_becomes_no_state(world: AggregateWorld, valu
     world.cluster.feed(DEVICE_STATE, [(b"device-000000", value)])
     with pytest.raises(StateLost, match="a changelog record is damaged"):
         restored(world)
+
+
+def test_a_worker_that_slept_in_its_restore_while_another_took_over_holds_no_half_state(world: AggregateWorld) -> None:
+    """What it had still to read compaction has taken, as the other one has written to the same keys since."""
+    history = History(world.cluster)
+    world.lose_disk(STAGE.name, "a0")
+    sleeper = world.aggregate("a0")
+    while CrashPoint.RESTORE_CHUNK not in sleeper.reached:
+        sleeper.step()
+    sleeper.freeze()
+    target = sleeper.tasks.restorer.progress(0)
+    assert target is not None
+    assert target.done < target.target
+    world.cluster.advance(world.settings.session_timeout_ms)
+    other = world.aggregate("a1")
+    world.cluster.feed(STAGE.source, readings(DEVICES, 1, ROUNDS))
+    world.run(ENOUGH)
+    assert world.committed() == {0: DEVICES * (ROUNDS + 1)}
+    assert_stores_are_prefixes(world, history, STAGE)
+    world.cluster.advance(2 * HOUR_MS)
+    before = len(world.cluster.records(DEVICE_STATE))
+    for table in STAGE.tables:
+        world.cluster.compact(table.changelog)
+    assert len(world.cluster.records(DEVICE_STATE)) < before
+    sleeper.thaw()
+    for _ in range(ENOUGH):
+        sleeper.tasks.restorer.step()  # beside the loop, which has not heard yet that the partition is gone
+        assert_stores_are_prefixes(world, history, STAGE)
+    sleeper.step()
+    assert CrashPoint.LOST in sleeper.reached
+    assert_stores_are_prefixes(world, history, STAGE)
+    assert other.alive
 
 
 def test_a_restore_says_how_far_it_is(world: AggregateWorld) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from pipeline.log.api import TopicPartition
+from pipeline.log.memory import GROUP_OFFSETS
 from pipeline.runtime import standbys, tail
 from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.crash import CrashPoint
@@ -19,6 +20,7 @@ from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
 
 DEVICES = 10
+HOUR_MS = 3_600_000
 ENOUGH = 120
 """Steps in which whatever is under way comes to its end."""
 
@@ -107,6 +109,29 @@ def test_a_take_over_goes_on_from_the_standby_and_restores_only_the_tail(pair: P
             assert view.position.source_next == pair.world.committed()[each]
     pair.world.stop()
     assert pair.world.digest_of_store("a1", partition) == pair.world.digest_of_a_plain_fold(partition)
+
+
+def test_a_standby_begins_with_no_commit_that_a_later_one_has_overtaken_in_the_changelogs(pair: Pair) -> None:
+    """The later one's marker is on its way to the offsets; compaction goes by the changelogs alone."""
+    pair.feed()
+    pair.go_on()
+    pair.world.cluster.hold_markers(GROUP_OFFSETS)
+    before = pair.world.committed()
+    pair.feed()
+    pair.go_on()
+    assert pair.world.committed() == before
+    pair.world.cluster.advance(2 * HOUR_MS)
+    rows = [_whole(pair, partition) for partition in before]
+    for table in STAGE.tables:
+        pair.world.cluster.compact(table.changelog)
+    assert all(_whole(pair, partition) < then for partition, then in zip(before, rows, strict=True))
+    pair.a1.kill()
+    newcomer = pair.world.aggregate("a2")
+    pair.go_on()
+    (partition,) = newcomer.standbys
+    pair.world.cluster.release_markers()
+    pair.go_on()
+    assert pair.next_of_standby(newcomer, partition) == pair.world.committed()[partition] > before[partition]
 
 
 def test_the_heir_ends_what_the_dead_owner_left_open(pair: Pair) -> None:

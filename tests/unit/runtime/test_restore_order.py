@@ -9,12 +9,14 @@ import pytest
 
 from pipeline.log.api import Committed, TopicPartition
 from pipeline.runtime.metadata import CommittedMetadata
-from pipeline.runtime.task import TransformTask
+from pipeline.runtime.restore import Plan
+from pipeline.runtime.task import AggregateTask, TransformTask
+from tests.support.waiting import eventually
 from tests.unit.runtime.test_restorer import RECORDS, TABLES, Cluster, restorer_of
 
 BEFORE = 30
 """Records in each changelog before the former owner's last commit, and so many of the source folded."""
-QUESTIONS = 5
+QUESTIONS = 6
 
 
 class Hasty(Cluster):
@@ -47,10 +49,16 @@ class Hasty(Cluster):
 @pytest.mark.parametrize("commits_before", range(QUESTIONS))
 def test_a_store_has_what_the_committed_offset_includes_whenever_that_was_committed(commits_before: int) -> None:
     restorer = restorer_of(Hasty(commits_before), 1)
-    for _ in range(5):
+    finished: list[tuple[AggregateTask | TransformTask, Plan]] = []
+
+    def comes_to_an_end() -> bool:
         restorer.step()
-    assert restorer.take_failures() == []
-    ((task, plan),) = restorer.take_finished()
+        assert restorer.take_failures() == []
+        finished.extend(restorer.take_finished())
+        return bool(finished)
+
+    eventually(comes_to_an_end, "the restore comes to its end", pause_s=0.01)
+    ((task, plan),) = finished
     assert not isinstance(task, TransformTask)
     assert plan.source_next in {BEFORE, RECORDS}
     for table in TABLES:
