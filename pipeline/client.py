@@ -26,6 +26,7 @@ from pipeline.log.kafka import connect
 from pipeline.query.asking import Absent, Asker, NoWorkers, Refused, Unavailable
 from pipeline.query.discovery import GroupWorkers, KnownWorkers, Workers
 from pipeline.query.key_text import path_segment
+from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.status import silent
 from pipeline.query.verifying import verify_everywhere
 from pipeline.query.wire import (
@@ -65,25 +66,39 @@ PAGE_ROWS = 500
 class Client:
     """Questions to a pipeline's workers. For one thread; close it, or use it in a `with`."""
 
-    def __init__(self, workers: Workers, *, patience_s: float = PATIENCE_S, admin: Admin | None = None) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        *,
+        patience_s: float = PATIENCE_S,
+        admin: Admin | None = None,
+        outgoing: Outgoing = PLAIN,
+    ) -> None:
         """`patience_s` is how long a question is repeated while its partition changes hands or is restored.
 
-        An `admin` given is closed with the client.
+        An `admin` given is closed with the client. `outgoing`: how workers are asked.
         """
         self._workers = workers
         self._admin = admin
-        self._asker = Asker(workers.doubt, patience_s)
+        self._outgoing = outgoing
+        self._asker = Asker(workers.doubt, patience_s, outgoing)
 
     @classmethod
-    def at(cls, *addresses: str, patience_s: float = PATIENCE_S) -> Client:
-        """A client of workers at known addresses (HOST:PORT); one is enough, it knows the others."""
-        return cls(KnownWorkers(*addresses), patience_s=patience_s)
+    def at(cls, *addresses: str, patience_s: float = PATIENCE_S, settings: Settings | None = None) -> Client:
+        """A client of workers at known addresses (HOST:PORT); one is enough, it knows the others.
+
+        `settings` say whether they are asked over TLS, and with which token; none: without either.
+        """
+        outgoing = PLAIN if settings is None else Outgoing.of(settings)
+        return cls(KnownWorkers(*addresses), patience_s=patience_s, outgoing=outgoing)
 
     @classmethod
     def connect(cls, settings: Settings, topology: Topology, *, patience_s: float = PATIENCE_S) -> Client:
         """A client that learns from the cluster which workers there are."""
+        outgoing = Outgoing.of(settings)
         admin = connect(settings).admin()
-        return cls(GroupWorkers(admin, topology, settings.prefix), patience_s=patience_s, admin=admin)
+        workers = GroupWorkers(admin, topology, settings.prefix)
+        return cls(workers, patience_s=patience_s, admin=admin, outgoing=outgoing)
 
     def close(self) -> None:
         self._asker.close()
@@ -180,7 +195,7 @@ class Client:
         target = _target(VERIFY_PATH, from_source="true" if from_source else None)
         for name in [stage] if stage is not None else self._workers.stages():
             proved = set()
-            for line in verify_everywhere(self._workers.of_stage(name), target):
+            for line in verify_everywhere(self._workers.of_stage(name), target, self._outgoing):
                 if "digest" in line:
                     proved.add(line["partition"])
                 yield line

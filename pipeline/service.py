@@ -17,6 +17,8 @@ from pipeline.query.application import application, stateless_application
 from pipeline.query.directory import Directory
 from pipeline.query.donation import donor
 from pipeline.query.listener import LOOPBACK, Listener
+from pipeline.query.outgoing import Outgoing
+from pipeline.query.protection import Protection
 from pipeline.query.receiving import PeerCheckpoints
 from pipeline.query.server import HttpServer
 from pipeline.runtime.aggregate_tasks import AggregateTasks
@@ -48,6 +50,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
     """
     topology = load_topology(settings)
     stage = stage_of(topology, stage_name)
+    protection, outgoing = Protection.of(settings), Outgoing.of(settings)
     log = connect(settings)
     reach = from_environment()
     with ExitStack() as cleanup:
@@ -62,7 +65,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         restores = CountedRestores(restore_listener, metrics)
         around = Surroundings(settings, log, admin, topics, identity.group, restores, reach, metrics)
         directory = Directory.of_group(admin, identity.group, identity.source)
-        tasks = make_tasks(around, topology, identity, donors=_donors(stage, directory, identity))
+        tasks = make_tasks(around, topology, identity, donors=_donors(stage, directory, identity, outgoing))
         cleanup.callback(tasks.stop)
         asked = isinstance(tasks, AggregateTasks)
         confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if asked else None
@@ -70,7 +73,8 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         cleanup.callback(traces.close)
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, traces=traces,
                         confirm_every_s=confirm_every_s, ownerless=watch_ownerless(around, identity))  # fmt: skip
-        view, server = _shown(settings, topology, tasks, worker, identity, admin, directory, metrics, listener)
+        view, server = _shown(settings, topology, tasks, worker, identity, admin, directory, metrics, listener,
+                              protection, outgoing)  # fmt: skip
         metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
         cleanup.enter_context(_beside(view, server))
         cleanup.enter_context(_stopped_by_signals(worker.stop))
@@ -87,9 +91,9 @@ def _listener(settings: Settings, stage: Stage) -> Listener:
     return Listener(settings.http or LOOPBACK, settings.advertise)
 
 
-def _donors(stage: Stage, directory: Directory, identity: WorkerIdentity) -> Donors | None:
+def _donors(stage: Stage, directory: Directory, identity: WorkerIdentity, outgoing: Outgoing) -> Donors | None:
     if isinstance(stage, AggregateStage):
-        return PeerCheckpoints(directory, identity.worker_id, [table.name for table in stage.tables])
+        return PeerCheckpoints(directory, identity.worker_id, [table.name for table in stage.tables], outgoing)
     return None
 
 
@@ -103,15 +107,19 @@ def _shown(
     directory: Directory,
     metrics: WorkerMetrics,
     listener: Listener,
+    protection: Protection,
+    outgoing: Outgoing,
 ) -> tuple[TransformView, HttpServer]:
     """What a worker shows of itself, and what it serves: tables too, where it has any."""
     if not isinstance(tasks, AggregateTasks):
         view = TransformView(worker, identity, tasks, admin, settings)
-        return view, HttpServer(stateless_application(view, metrics.registry), listener)
+        served = stateless_application(view, metrics.registry, protection.credentials)
+        return view, HttpServer(served, listener, protection.tls)
     owner = AggregateView(worker, identity, topology, tasks, admin, settings)
     verify = noting(metrics.verified, verifier(settings, owner))
-    served = application(owner, directory, verify, donor(settings, owner), metrics.registry)
-    return owner, HttpServer(served, listener)
+    served = application(owner, directory, verify, donor(settings, owner), metrics.registry,
+                         credentials=protection.credentials, outgoing=outgoing)  # fmt: skip
+    return owner, HttpServer(served, listener, protection.tls)
 
 
 @contextmanager

@@ -29,6 +29,29 @@ class Settings(BaseSettings):
     http: str | None = Field(None, description="HOST:PORT a worker serves HTTP on; port 0 takes a free one")
     advertise: str | None = Field(None, description="HOST:PORT others reach it by; none: the one it listens on")
 
+    http_certificate_file: Path | None = Field(
+        None, description="PEM of a worker's certificate: it serves over TLS, and shows it to those it asks"
+    )
+    http_key_file: Path | None = Field(None, description="PEM of that certificate's private key")
+    http_ca_file: Path | None = Field(
+        None, description="PEM of who vouches for workers, which are asked over TLS then; none: the system's"
+    )
+    http_client_ca_file: Path | None = Field(
+        None, description="PEM of who vouches for those who ask; none: they need no certificate"
+    )
+    http_tokens_file: Path | None = Field(
+        None, description="who may ask a worker: a line each, of `statelog token new`"
+    )
+    http_jwt_key_file: Path | None = Field(
+        None, description="PEM of the public keys that JSON Web Tokens are signed with"
+    )
+    http_jwt_issuer: str | None = Field(None, description="who has to have issued them")
+    http_jwt_audience: str | None = Field(None, description="whom they have to be meant for")
+    http_token_file: Path | None = Field(None, description="holds the token that is shown to workers")
+    http_insecure: bool = Field(
+        False, description="lets HTTP beyond loopback do without TLS and tokens: everybody there reads everything"
+    )
+
     security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
         "plaintext", description="how Kafka is talked to: ssl is TLS, sasl is with a name and a proof"
     )

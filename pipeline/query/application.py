@@ -15,11 +15,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
+from operators.topology import AggregateStage
 from pipeline.errors import Misconfigured, PipelineError, StateUnusable
+from pipeline.query.credentials import Credentials
 from pipeline.query.directory import Directory
 from pipeline.query.donation import CheckpointRoutes, Donate
+from pipeline.query.gate import Gate, behind_the_gate
 from pipeline.query.guard import Guard
 from pipeline.query.health import HealthRoutes
+from pipeline.query.outgoing import PLAIN, Outgoing
+from pipeline.query.patience import Deadline
 from pipeline.query.peers import Peers
 from pipeline.query.problems import Problem
 from pipeline.query.status import StatusRoutes
@@ -30,13 +35,24 @@ from pipeline.runtime.view import HealthView, WorkerView
 
 
 def application(
-    view: WorkerView, directory: Directory, verify: Verify, donate: Donate, registry: CollectorRegistry
+    view: WorkerView,
+    directory: Directory,
+    verify: Verify,
+    donate: Donate,
+    registry: CollectorRegistry,
+    *,
+    credentials: Credentials | None = None,
+    outgoing: Outgoing = PLAIN,
 ) -> Starlette:
-    """Everything that an aggregate worker serves. Misconfigured for a table whose name the server needs for itself."""
+    """Everything that an aggregate worker serves: to those whom the credentials know, to anyone where there are none.
+
+    `outgoing`: how it asks the other workers. Misconfigured for a table whose name the server needs for
+    itself.
+    """
     taken = RESERVED_TABLE_NAMES & {table.name for table in view.stage.tables}
     if taken:
         raise Misconfigured(f"a table cannot be named {', '.join(sorted(taken))}", hint="rename it in the topology")
-    peers = Peers(view, directory)
+    peers = Peers(view, directory, outgoing)
     tables = TableRoutes(view, peers)
 
     @contextlib.asynccontextmanager
@@ -55,19 +71,28 @@ def application(
             Route(TABLES_ROOT + "/{table}", tables.list_rows),
             Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
         ],
+        credentials,
+        view.stage,
         lifespan,
     )
 
 
-def stateless_application(view: HealthView, registry: CollectorRegistry) -> Starlette:
+def stateless_application(
+    view: HealthView, registry: CollectorRegistry, credentials: Credentials | None = None
+) -> Starlette:
     """What a worker without tables serves."""
-    return _application(HealthRoutes(view, registry).routes())
+    return _application(HealthRoutes(view, registry).routes(), credentials)
 
 
-def _application(routes: Sequence[Route], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+def _application(
+    routes: Sequence[Route],
+    credentials: Credentials | None,
+    stage: AggregateStage | None = None,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
     return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard)],
+        routes=[behind_the_gate(route, stage) for route in routes],
+        middleware=[Middleware(Guard), Middleware(Gate, credentials), Middleware(Deadline)],
         exception_handlers=dict.fromkeys([Problem, PipelineError, HTTPException, Exception], _explain),
         lifespan=lifespan,
     )

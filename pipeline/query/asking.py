@@ -16,9 +16,11 @@ import httpx
 import msgspec
 
 from pipeline.errors import PipelineError, Retryable
+from pipeline.query.outgoing import Outgoing
 from pipeline.query.wire import Meta, ProblemDocument
 
 PAUSE_S = 0.2
+TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 
 
 class Unavailable(Retryable):
@@ -63,10 +65,11 @@ def failure(problem: ProblemDocument) -> PipelineError:
 class Asker:
     """Asks the most promising worker first, then the others, then all again until patience runs out."""
 
-    def __init__(self, doubt: Callable[[], None], patience_s: float, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, doubt: Callable[[], None], patience_s: float, outgoing: Outgoing) -> None:
         self._doubt = doubt
         self._patience_s = patience_s
-        self._http = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=2.0), trust_env=False)
+        self._outgoing = outgoing
+        self._http = outgoing.client(TIMEOUT)
 
     def close(self) -> None:
         self._http.close()
@@ -93,7 +96,7 @@ class Asker:
         reason: PipelineError = NoWorkers("no worker answers queries", hint="start one: statelog worker aggregate")
         for address in addresses:
             try:
-                answer = self._http.get(f"http://{address}{target}")
+                answer = self._http.get(self._outgoing.url(address, target))
             except httpx.TransportError as error:
                 found: PipelineError = Unavailable(f"the worker at {address} does not answer: {type(error).__name__}")
             else:

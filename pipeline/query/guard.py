@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,6 +14,8 @@ MAX_ADDRESS = 4_096
 
 MAX_HEAD = 16_384
 """Bytes of the headers; where they come in pieces the HTTP parser stops there by itself."""
+
+_DOTS = re.compile(rb"/\.{1,2}(/|$)")
 
 
 class Guard:
@@ -37,6 +40,9 @@ def _check(scope: Scope) -> None:
     address = scope["raw_path"] + b"?" + scope["query_string"]
     if len(address) > MAX_ADDRESS:
         raise Problem("too-long", f"path and query are {len(address)} bytes, more than {MAX_ADDRESS}")
+    if not scope["raw_path"].startswith(b"/") or _DOTS.search(scope["raw_path"]):
+        # Who passes a request on, proxy or worker, would make another address of it than the one that was looked at.
+        raise Problem("bad-request", "a path begins with / and has no . or .. among its parts", hint="write . as %2E")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
         raise Problem("headers-too-long", f"the headers are longer than {MAX_HEAD} bytes")
     for name, value in scope["headers"]:

@@ -36,7 +36,7 @@ class Listener:
             raise Misconfigured(f"cannot listen on {bind}: {error.strerror or error}", hint=hint) from error
         # asyncio does this for sockets of its own making alone; without it every answer waits 40 ms for an ACK.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.open_to_the_network = not _is_loopback(host)
+        self.open_to_the_network = not is_loopback(host)
         self.address = join_address(public, public_port or self.socket.getsockname()[1])
         """HOST:PORT that others reach it by."""
 
@@ -72,7 +72,8 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant. A name other than `localhost` may be anybody's."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

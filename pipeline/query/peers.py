@@ -13,6 +13,7 @@ from starlette.responses import Response
 from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError
 from pipeline.query.directory import Directory
+from pipeline.query.outgoing import Outgoing
 from pipeline.query.problems import Problem
 from pipeline.query.wire import ROUTED_HEADER
 from pipeline.runtime.view import WorkerView
@@ -25,10 +26,11 @@ TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 class Peers:
     """Used on the server's event loop only."""
 
-    def __init__(self, view: WorkerView, directory: Directory) -> None:
+    def __init__(self, view: WorkerView, directory: Directory, outgoing: Outgoing) -> None:
         self.directory = directory
         self._view = view
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
+        self._outgoing = outgoing
+        self._http = outgoing.client_for_others(TIMEOUT)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -93,7 +95,7 @@ class Peers:
             raise Problem("owner-unreachable", f"worker {worker.worker_id} serves no HTTP", owner=worker.worker_id)
         headers = {ROUTED_HEADER: f"{self._view.worker_id};{self._view.generation}"}
         try:
-            return await self._http.request(method, f"http://{worker.address}{target}", headers=headers)
+            return await self._http.request(method, self._outgoing.url(worker.address, target), headers=headers)
         except httpx.HTTPError as error:
             detail = f"worker {worker.worker_id} at {worker.address} does not answer: {type(error).__name__}"
             raise Problem("owner-unreachable", detail, owner=worker.worker_id, address=worker.address) from error

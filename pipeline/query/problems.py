@@ -16,6 +16,8 @@ ProblemKind = Literal[
     "bad-key",
     "bad-parameter",
     "bad-request",
+    "unauthenticated",
+    "forbidden",
     "method-not-allowed",
     "too-long",
     "headers-too-long",
@@ -30,6 +32,7 @@ ProblemKind = Literal[
     "group-unknown",
     "incomplete",
     "busy",
+    "too-slow",
     "not-healthy",
     "not-ready",
     "state-unusable",
@@ -50,6 +53,8 @@ FORMS: dict[ProblemKind, _Form] = {
     "bad-key": _Form(400, "not a key of this table"),
     "bad-parameter": _Form(400, "bad query parameter"),
     "bad-request": _Form(400, "bad request"),
+    "unauthenticated": _Form(401, "a token is needed"),
+    "forbidden": _Form(403, "the token does not allow it"),
     "method-not-allowed": _Form(405, "only GET and HEAD are served"),
     "too-long": _Form(414, "the address is too long"),
     "headers-too-long": _Form(431, "the headers are too long"),
@@ -64,6 +69,7 @@ FORMS: dict[ProblemKind, _Form] = {
     "incomplete": _Form(503, "some partitions cannot answer"),
     "no-standby": _Form(409, "no standby of the partition is kept here"),
     "busy": _Form(503, "the worker does as much of this already as it can"),
+    "too-slow": _Form(503, "the answer took too long"),
     "not-healthy": _Form(503, "the worker's loop does not run"),
     "not-ready": _Form(503, "the worker is not ready"),
     "state-unusable": _Form(500, "the store gave what cannot be trusted"),
@@ -99,6 +105,8 @@ class Problem(Exception):
         headers = {}
         if self.status == 503:
             headers["retry-after"] = "1"
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
         if self.status == 405:
             headers["allow"] = "GET, HEAD"
         return Response(encode(self.document()), self.status, headers, media_type="application/problem+json")

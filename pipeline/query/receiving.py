@@ -15,6 +15,7 @@ from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.query.asking import Unavailable, told
 from pipeline.query.directory import Directory
+from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.wire import CHECKPOINT_PATH, STATUS_PATH, StatusReport
 from pipeline.state.api import Position, StoreIdentity
 from pipeline.state.rocks_transfer import Manifest, check_manifest, receive
@@ -28,6 +29,7 @@ BODY_TIMEOUT = httpx.Timeout(60.0, connect=1.0)
 PATIENCE_S = 60.0
 TIMES_ASKED = 4
 PAUSE_S = 0.15
+_REFUSED = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 LEAST_BYTES_A_SECOND = 1 << 20
 """Slower than that, after a while, and the changelog is the better way."""
 
@@ -37,13 +39,14 @@ logger = structlog.get_logger(__name__)
 class PeerCheckpoints:
     """`pipeline.runtime.fetch.Donors`: the other members of the group. For one thread."""
 
-    def __init__(self, directory: Directory, worker_id: str, tables: Sequence[str]) -> None:
+    def __init__(self, directory: Directory, worker_id: str, tables: Sequence[str], outgoing: Outgoing = PLAIN) -> None:
         self._directory = directory
         self._worker_id = worker_id
         self._tables = tables
+        self._outgoing = outgoing
 
     def fetch(self, identity: StoreIdentity, beyond: int, into: Path) -> Position | None:
-        with httpx.Client(trust_env=False) as http:
+        with self._outgoing.client(ANSWER_TIMEOUT) as http:
             failed: PipelineError | None = None
             for worker in self._asked_again(http, identity.partition, beyond):
                 try:
@@ -72,9 +75,13 @@ class PeerCheckpoints:
             if worker.worker_id == self._worker_id or worker.address is None:
                 continue
             try:
-                answer = http.get(f"http://{worker.address}{STATUS_PATH}", timeout=ANSWER_TIMEOUT)
+                answer = http.get(self._outgoing.url(worker.address, STATUS_PATH))
+                if answer.status_code in _REFUSED:
+                    logger.warning("a peer refuses to be asked by this worker", worker=worker.worker_id,
+                                   reason=told(answer).detail)  # fmt: skip
+                    continue
                 report = msgspec.json.decode(answer.content, type=StatusReport)
-            except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            except (httpx.HTTPError, msgspec.MsgspecError, Unavailable) as error:
                 logger.debug("a peer does not say what it has", worker=worker.worker_id, reason=type(error).__name__)
                 continue
             found += [
@@ -85,7 +92,7 @@ class PeerCheckpoints:
         return [worker for _, worker in sorted(found, reverse=True)]
 
     def _take(self, http: httpx.Client, worker: ClientId, identity: StoreIdentity, beyond: int, into: Path) -> Position:
-        url = f"http://{worker.address}{CHECKPOINT_PATH}/{identity.partition}"
+        url = self._outgoing.url(str(worker.address), f"{CHECKPOINT_PATH}/{identity.partition}")
         # As it is: a body that is unpacked on the way may be larger than anybody said.
         headers = {"accept-encoding": "identity"}
         try:

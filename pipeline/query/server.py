@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 
@@ -12,8 +13,8 @@ from starlette.types import ASGIApp
 from pipeline.errors import PipelineError
 from pipeline.query.guard import MAX_HEAD
 from pipeline.query.listener import Listener
+from pipeline.query.patience import MAX_CONNECTIONS, PatientLoop, PatientProtocol
 
-MAX_CONNECTIONS = 256
 START_PATIENCE_S = 10.0
 STOP_PATIENCE_S = 0.5
 """How long a stop waits for answers under way before it cuts them."""
@@ -24,14 +25,16 @@ logger = structlog.get_logger(__name__)
 class HttpServer:
     """Serves an application until it is stopped. Installs no signal handlers and writes no access log."""
 
-    def __init__(self, application: ASGIApp, listener: Listener) -> None:
+    def __init__(self, application: ASGIApp, listener: Listener, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: what it serves with over TLS, if it does."""
         self._listener = listener
+        self._tls = tls is not None
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                http="h11",
+                http=PatientProtocol,
                 ws="none",
-                loop="asyncio",
+                loop=f"{PatientLoop.__module__}:{PatientLoop.__qualname__}",
                 access_log=False,
                 log_config=None,
                 log_level="warning",
@@ -40,6 +43,7 @@ class HttpServer:
                 h11_max_incomplete_event_size=MAX_HEAD,
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=1,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
         self._thread = threading.Thread(
@@ -59,9 +63,7 @@ class HttpServer:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise PipelineError("the HTTP server did not start", hint="see the log", address=self.address)
             time.sleep(0.005)
-        logger.info("serving http", address=self.address)
-        if self._listener.open_to_the_network:
-            logger.warning("http is open to the network, without encryption or password", address=self.address)
+        logger.info("serving http", address=self.address, tls=self._tls)
 
     def stop(self) -> None:
         """Stop listening, give answers under way half a second, cut the rest. A second call does nothing."""

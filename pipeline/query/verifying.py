@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.errors import PipelineError
 from pipeline.query.asking import Unavailable, failure, told
+from pipeline.query.outgoing import Outgoing
 
 SILENCE_S = 300.0
 """A worker that verifies says how far it is; after this silence it counts as gone."""
@@ -19,16 +20,17 @@ SILENCE_S = 300.0
 Line = dict[str, Any]
 
 
-def verify_everywhere(addresses: Sequence[str], target: str) -> Iterator[Line]:
+def verify_everywhere(addresses: Sequence[str], target: str, outgoing: Outgoing) -> Iterator[Line]:
     """The lines of all of these workers, each as it comes.
 
     Raises what the first of them fails with, which ends the others: Unavailable, Refused, PipelineError.
     """
     lines: queue.Queue[Line | PipelineError | None] = queue.Queue()
     stopped = threading.Event()
-    with httpx.Client(timeout=httpx.Timeout(SILENCE_S, connect=2.0), trust_env=False) as http:
+    with outgoing.client(httpx.Timeout(SILENCE_S, connect=2.0)) as http:
         for address in addresses:
-            threading.Thread(target=_follow, args=(http, address, target, lines, stopped), daemon=True).start()
+            asked = (http, address, outgoing.url(address, target), lines, stopped)
+            threading.Thread(target=_follow, args=asked, daemon=True).start()
         try:
             running = len(addresses)
             while running:
@@ -46,13 +48,13 @@ def verify_everywhere(addresses: Sequence[str], target: str) -> Iterator[Line]:
 def _follow(
     http: httpx.Client,
     address: str,
-    target: str,
+    url: str,
     lines: queue.Queue[Line | PipelineError | None],
     stopped: threading.Event,
 ) -> None:
     """Put what one worker says, then None."""
     try:
-        with http.stream("GET", f"http://{address}{target}") as answer:
+        with http.stream("GET", url) as answer:
             if answer.status_code != httpx.codes.OK:
                 answer.read()
                 raise failure(told(answer))

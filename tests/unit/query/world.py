@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import msgspec
@@ -18,8 +19,10 @@ from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Member, TopicPartition
 from pipeline.query.application import application
+from pipeline.query.credentials import Credentials
 from pipeline.query.directory import Directory
 from pipeline.query.listener import Listener
+from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.server import HttpServer
 from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
 from pipeline.state.api import Position, Store, StoreIdentity, StoreView, WriteSet
@@ -174,7 +177,17 @@ def donate(partition: int) -> Generator[bytes, None, None]:
 class World:
     """A group of workers over some partitions; closes what it opened."""
 
-    def __init__(self, partitions: int, make_store: Callable[[int], Store] | None = None) -> None:
+    def __init__(
+        self,
+        partitions: int,
+        make_store: Callable[[int], Store] | None = None,
+        credentials: Credentials | None = None,
+        outgoing: Outgoing = PLAIN,
+        tls: SSLContext | None = None,
+    ) -> None:
+        self._credentials = credentials
+        self._outgoing = outgoing
+        self._tls = tls
         self.partitions = partitions
         self._make_store = make_store or (lambda partition: MemoryStore(identity(partition), list(tables())))
         self.workers: dict[str, Worker] = {}
@@ -191,7 +204,10 @@ class World:
             worker.hold(partition, self.stores[partition])
         registry = CollectorRegistry()
         Counter("asked", "as a test sees it", registry=registry).inc()
-        server = HttpServer(application(worker, self.directory(), verify, donate, registry), Listener())
+        served = application(
+            worker, self.directory(), verify, donate, registry, credentials=self._credentials, outgoing=self._outgoing
+        )
+        server = HttpServer(served, Listener(), self._tls)
         server.start()
         self.workers[worker_id] = worker
         self.servers[worker_id] = server
@@ -213,7 +229,7 @@ class World:
         ]
 
     def url(self, worker_id: str, target: str) -> str:
-        return f"http://{self.servers[worker_id].address}{target}"
+        return self._outgoing.url(self.servers[worker_id].address, target)
 
     def put(self, partition: int, rows: dict[str, dict[bytes, Any]], source_next: int = 100) -> None:
         sealed: dict[str, dict[bytes, bytes | None]] = {
@@ -240,8 +256,9 @@ def tables() -> Iterator[str]:
 
 
 @contextmanager
-def world(partitions: int, make_store: Callable[[int], Store] | None = None) -> Iterator[World]:
-    one = World(partitions, make_store)
+def world(partitions: int, make_store: Callable[[int], Store] | None = None, **options: Any) -> Iterator[World]:
+    """`options` are those of a World."""
+    one = World(partitions, make_store, **options)
     try:
         yield one
     finally:
