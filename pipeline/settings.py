@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         None, description="who may ask a worker: a line each, of `statelog token new`"
     )
     http_jwt_key_file: Path | None = Field(
-        None, description="PEM of the public keys that JSON Web Tokens are signed with"
+        None, description="PEM of the public keys by which JSON Web Tokens are checked"
     )
     http_jwt_issuer: str | None = Field(None, description="who has to have issued them")
     http_jwt_audience: str | None = Field(None, description="whom they have to be meant for")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pipeline.query.credentials import Credentials
-from pipeline.query.problems import PROBLEM_TYPE_PREFIX
+from pipeline.query.wire import PROBLEM_TYPE_PREFIX
 from tests.support.identities import AUDIENCE, ISSUER, Issuer, Tokens, bearer, public_pem
 from tests.support.web import http
 from tests.unit.query.world import World, world

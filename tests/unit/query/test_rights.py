@@ -135,10 +135,8 @@ def test_what_is_denied_is_said_alike_whether_it_is_there_or_not(guarded: World,
         assert answer.status_code == 403
         texts.add(answer.text)
     assert len(texts) == 1
-    assert (
-        ask(guarded, held, "presses", "/v1/events").json().keys()
-        == ask(guarded, held, "presses", "/v1/no").json().keys()
-    )
+    there, not_there = (ask(guarded, held, "presses", f"/v1/{table}").text for table in ("events", "evenly"))
+    assert there.replace("events", "evenly") == not_there
 
 
 def test_a_list_within_a_prefix_has_its_rows_and_no_others(guarded: World, held: dict[str, Any]) -> None:
@@ -222,8 +220,8 @@ def test_a_json_web_token_has_the_rights_that_its_scope_says(guarded: World, hel
         headers = bearer(issuer.sign(issuer.claims(scope=scope)))  # type: ignore[arg-type]
         assert http.get(guarded.url("a", "/v1/words/press-2"), headers=headers).status_code == 200
         assert http.get(guarded.url("a", "/v1/words/lathe-2"), headers=headers).status_code == 403
-    for scope in (None, 7, {"read:*": True}, [["read:*"]]):
-        headers = bearer(issuer.sign(issuer.claims(scope=scope)))  # type: ignore[arg-type]
+    for nonsense in (None, 7, {"read:*": True}, [["read:*"]]):
+        headers = bearer(issuer.sign(issuer.claims(scope=nonsense)))  # type: ignore[arg-type]
         assert http.get(guarded.url("a", "/v1/words/press-2"), headers=headers).status_code == 403
 
 
@@ -265,11 +263,11 @@ def test_a_scope_is_read(word: str, meaning: Right | Reading) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["", "read", "read:", "read::", "read::x", "read:words:", "read:wor ds", "read:words:a b", "read:words:é", "READ:words",
-     "Status", "status ", "write:words", "*", "read:words,events", "read:**", "read:../words"],
+    ["", "read", "read:", "read::", "read::x", "read:words:", "read:wor ds", "read:words:a b", "read:words:é",
+     "READ:words", "Status", "status ", "write:words", "*", "read:words,events", "read:**", "read:../words"],
 )  # fmt: skip
 def test_what_is_no_scope_is_refused(word: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="is not a valid Right"):
         parse_scope(word)
 
 
