@@ -1,7 +1,7 @@
 """`/v1/checkpoint/{partition}`: a standby's store for a peer that has just got its partition.
 
 The answer is a line of JSON, the manifest (`pipeline.state.rocks_transfer`), and then the bytes of the files in its
-order. It is served as queries are, to whoever may ask those: a checkpoint holds what queries answer.
+order. It holds every row of every table, so it takes a right of its own.
 """
 
 from __future__ import annotations

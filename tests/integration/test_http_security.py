@@ -19,7 +19,7 @@ from tests.oracle import Parameters, recount
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
 from tests.support.exactness import assert_tables
-from tests.support.identities import Certificates, Tokens, bearer
+from tests.support.identities import HOST, Certificates, Tokens, bearer
 from tests.support.readings import for_the_oracle, readings
 from tests.support.standbys import wait_until_caught_up
 from tests.support.waiting import eventually
@@ -47,8 +47,8 @@ class Secured:
         # The cluster's own questions, of tests: its workers do not get this.
         cluster.settings = cluster.settings.model_copy(update={"http_token_file": self.operator})
 
-    def start(self, worker_id: str, token: Path) -> WorkerProcess:
-        return self.cluster.start("aggregate", worker_id, user={"http_token_file": token})
+    def start(self, worker_id: str, token: Path, **options: str) -> WorkerProcess:
+        return self.cluster.start("aggregate", worker_id, user={"http_token_file": token}, **options)
 
     def ask(self, worker_id: str, target: str, token: Path | None) -> httpx.Response:
         """One worker."""
@@ -70,15 +70,15 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """Two workers, each with a partition and a standby of the other's, under the rule of addresses beyond loopback."""
+    """Two workers, one of them open to the network, each with a partition and a standby of the other's."""
     directory = tmp_path_factory.mktemp("secured")
     certificates, tokens = Certificates(directory), Tokens(directory)
     with Cluster(kafka.bootstrap_servers, f"{directory.name}-", directory, partitions=PARTITIONS, standby_replicas=1,
                  session_timeout_ms=40_000, transaction_timeout_ms=9_000, http_tokens_file=tokens.path,
                  **certificates.of("worker")) as cluster:  # fmt: skip
         secured = Secured(cluster, certificates, tokens)
-        for worker in ("a0", "a1"):
-            secured.start(worker, secured.peers)
+        secured.start("a0", secured.peers)
+        secured.start("a1", secured.peers, http="0.0.0.0:0", advertise=f"{HOST}:0")
         eventually(lambda: _owners(cluster) == {"a0", "a1"}, "each has a partition")
         cluster.send("readings", readings(DEVICES, 1))
         cluster.send("readings", readings(20, 5, first_round=1))  # windows that close

@@ -86,6 +86,8 @@ def test_without_a_kafka_the_hint_names_both_ways_out(runner: CliRunner) -> None
         ["topics", "check", "--topology", "no.such:thing", "--bootstrap-servers", "127.0.0.1:9"],
         ["topics", "create", "--partitions", "0"],
         ["produce", "--bad", "101"],
+        ["worker", "aggregate", "--http", "0.0.0.0:0", "--advertise", "a:1", "--bootstrap-servers", "127.0.0.1:9"],
+        ["worker", "transform", "--http", "192.0.2.7:80", "--bootstrap-servers", "127.0.0.1:9"],
         ["no-such-command"],
     ],
 )
