@@ -47,7 +47,7 @@ class Secured:
         # The cluster's own questions, of tests: its workers do not get this.
         cluster.settings = cluster.settings.model_copy(update={"http_token_file": self.operator})
 
-    def start(self, worker_id: str, token: Path, **options: str) -> WorkerProcess:
+    def start(self, worker_id: str, token: Path, **options: Any) -> WorkerProcess:
         return self.cluster.start("aggregate", worker_id, user={"http_token_file": token}, **options)
 
     def ask(self, worker_id: str, target: str, token: Path | None) -> httpx.Response:

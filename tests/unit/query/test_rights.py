@@ -18,9 +18,12 @@ from pipeline.query.gate import NEEDED, behind_the_gate
 from pipeline.query.rights import Reading, Right, parse_scope, rights_of
 from pipeline.runtime.view import PartitionState
 from pipeline.settings import Settings
+from pipeline.state.api import Position, WriteSet
+from pipeline.state.envelope import seal
+from pipeline.state.memory import MemoryStore
 from tests.support.identities import Issuer, Tokens, bearer
 from tests.support.web import http
-from tests.unit.query.world import STAGE, World, world
+from tests.unit.query.world import STAGE, Plain, World, identity, tables, world
 
 PARTITIONS = 4
 WORDS = {**{f"press-{number}": number for number in range(12)}, **{f"lathe-{number}": number for number in range(12)}}
@@ -66,6 +69,8 @@ ROUTES: dict[str, set[str]] = {
     "/v1/words?after=press-&limit=5": _ALL,
     "/v1/words?prefix=press-&after=lathe-": _PRESSES,
     "/v1/words?prefix=press-&partial=true": _PRESSES,
+    "/v1/words?standby=true": _ALL,
+    "/v1/words?prefix=press-&standby=true": _PRESSES,
     "/v1/words/press-1": _PRESS_1,
     "/v1/words/press-11": _PRESS_1,
     "/v1/words/press-2": _PRESSES,
@@ -82,6 +87,8 @@ ROUTES: dict[str, set[str]] = {
     "/v1/events": {"events", "all tables"},
     "/v1/events?prefix=press-": {"events", "all tables", "presses everywhere"},
     "/v1/events/press-2": {"events", "all tables", "presses everywhere"},
+    "/v1/events/press-2?standby=true": {"events", "all tables", "presses everywhere"},
+    "/v1/events/lathe-2?standby=true": {"events", "all tables"},
     "/v1/events/lathe-2": {"events", "all tables"},
     "/v1/notes": {"all tables"},
     "/v1/no-such-table": {"all tables"},
@@ -282,7 +289,9 @@ def test_a_standby_answers_within_the_rights_of_who_asked(guarded: World, held: 
     """The owner is in mid-restore, so the question goes on to a standby, which looks at the token again."""
     word = next(word for word in WORDS if guarded.directory().partition_of(word.encode()) == 2 and "press" in word)
     guarded.workers["b"].states[2] = PartitionState.RESTORING
-    guarded.workers["a"].kept[2] = guarded.stores[2]
+    standby = MemoryStore(identity(2), list(tables()))
+    standby.apply(WriteSet({"words": {word.encode(): seal(Plain().encode(1))}}), Position(100, {"words": 7}))
+    guarded.workers["a"].kept[2] = standby
     try:
         for worker in ("a", "b"):
             answer = ask(guarded, held, "presses", f"/v1/words/{word}?standby=true", worker)
