@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import structlog
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,6 +34,8 @@ NEEDED: Final[Mapping[str, Right | None]] = {
     CHECKPOINT_PATH + "/{partition}": Right.CHECKPOINT,
 }
 """By a route's path. Whatever is below a table needs the right to read there."""
+
+logger = structlog.get_logger(__name__)
 
 _OF_A_TABLE = TABLES_ROOT + "/{table}"
 _CALLER = "statelog.caller"
@@ -104,7 +107,12 @@ class _Needs:
         self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._check(Request(scope), scope[_CALLER])
+        caller: Caller = scope[_CALLER]
+        try:
+            self._check(Request(scope), caller)
+        except Problem as problem:
+            logger.info("a question is denied", caller=caller.name, path=scope["path"], needed=problem.facts["needed"])
+            raise
         await self._application(scope, receive, send)
 
 

@@ -143,7 +143,7 @@ def test_who_does_not_read_his_answer_is_cut(one: World, monkeypatch: pytest.Mon
         try:
             while True:
                 yield {"partition": 0, "text": "x" * 100_000}
-                closed.wait(0.001)
+                closed.wait(0.01)
         finally:
             closed.set()
 

@@ -146,6 +146,18 @@ def test_what_is_denied_is_said_alike_whether_it_is_there_or_not(guarded: World,
     assert there.replace("events", "evenly") == not_there
 
 
+def test_who_was_denied_what_is_in_the_log(
+    guarded: World, held: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(guarded, held, "presses", "/v1/words/lathe-2")
+    ask(guarded, held, "presses", "/v1/status")
+    told = capsys.readouterr()
+    text = told.out + told.err
+    assert text.count("a question is denied") == 2
+    assert all(each in text for each in ("presses", "/v1/words/lathe-2", "read:words", "/v1/status"))
+    assert held["tokens"]["presses"] not in text
+
+
 def test_a_list_within_a_prefix_has_its_rows_and_no_others(guarded: World, held: dict[str, Any]) -> None:
     """Page by page, also from a cursor that lies outside."""
     presses = sorted(word for word in WORDS if word.startswith("press-"))
