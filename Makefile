@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # That run the tests between them. Tests mostly wait, for workers that start and sessions that end: twice as many as cores.
 TESTERS ?= 4
 
-.PHONY: help setup demo test faults simulate mutants bench lint format lock schemas clean
+.PHONY: help setup demo test faults simulate mutants bench docs lint format lock schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ mutants: $(READY) ## plant each bug of the catalogue in a copy of the source: it
 bench: $(READY) ## all peers side by side, half an hour; BENCH="--records N --peers NAME …" asks for less
 	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
+docs: $(READY) ## the documentation as a site, in build/docs; a link that leads nowhere fails it
+	@$(BIN)/sphinx-build -E -W --keep-going -q -c docs/site . build/docs
+	@echo "build/docs/index.html"
+
 lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,12 +54,12 @@ format: $(READY) ## rewrite the code in the house style
 
 lock: ## compile the locked requirements anew
 	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras --group dev --group bench \
-		pyproject.toml -o requirements.lock
+		--group docs pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 		benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 schemas: $(READY) ## publish the JSON Schemas of the models
 	@$(BIN)/python -m schemas.publish
 
-clean: ## remove the environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the environment, the caches and the built site
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""A typed client of the workers' queries.
+"""A typed client of the workers' queries::
 
     with Client.connect(settings, topology) as client:
         row = client.get("device-state", "press-07")

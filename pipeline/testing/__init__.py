@@ -1,4 +1,4 @@
-"""Topologies under test, without a broker: the real workers on the in-memory log, driven step by step by one thread.
+"""Topologies under test, without a broker: the real workers on the in-memory log, driven step by step by one thread::
 
     with TopologyDriver(topology) as driver:
         driver.pipe("gates", "gate-1", {"room": "hall", "way": "in"})
