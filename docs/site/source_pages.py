@@ -1,7 +1,7 @@
 """Pages of the source files that the documentation links to.
 
 In a repository browser a link such as `../pipeline/topics.py` leads to the file. On the site it leads to a page with
-the file's text, and one of a directory to a page that lists its files. A link to what is not there stays, and MyST warns.
+the file's text, and one of a directory to a page that lists its files. Of a link to what is not there MyST warns.
 """
 
 from __future__ import annotations
