@@ -15,10 +15,12 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from operators import iot
 from pipeline import errors
 from pipeline.cli.main import app
 from pipeline.runtime.catalogue import Metric
 from pipeline.settings import Settings
+from pipeline.topics import TopicPlan
 from schemas.reasons import Reason
 
 ROOT: Final = Path(__file__).parents[2]
@@ -142,6 +144,15 @@ def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
         f"STATELOG_{name.upper()}": words.get(field.default, str(field.default))
         for name, field in Settings.model_fields.items()
     }
+
+
+def test_every_topic_is_documented_with_its_settings_and_no_other() -> None:
+    documented = {
+        topic: dict(setting.split("=") for setting in re.findall(r"[\w.-]+=[\w.-]+", settings))
+        for topics, settings in rows(section("docs/your-own-cluster.md", "Make the topics"))
+        for topic in re.findall(r"[\w-]+", topics)
+    }
+    assert documented == TopicPlan(iot.topology()).configs
 
 
 def test_every_metric_is_documented_and_no_other() -> None:
