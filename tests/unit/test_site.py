@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1_800)  # a build takes twelve seconds of a quiet machine, and minutes of a busy one
+
 ROOT: Final = Path(__file__).parents[2]
 SITE: Final = ROOT / "docs" / "site"
 
