@@ -42,6 +42,10 @@ def common(settings: Settings, client_id: str = "statelog") -> ClientConfig:
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 500,
         "topic.metadata.refresh.fast.interval.ms": 10,
+        # A client whose brokers all went at the wrong moment was seen to know of none when they were back, and to look
+        # for none. One that hears nothing in answer to these begins with the bootstrap servers.
+        "topic.metadata.refresh.interval.ms": 2_000,
+        "metadata.recovery.rebootstrap.trigger.ms": 5_000,
         "socket.nagle.disable": True,
         # Its own lines would go raw to stderr; what matters comes as errors, here and from the calls.
         "log_level": 2,

@@ -40,10 +40,6 @@ class Feed:
                     "queue.buffering.max.messages": 500_000,
                     "queue.buffering.max.kbytes": 131_072,
                     "message.timeout.ms": int(delivery_timeout_s * 1000),
-                    # A client whose brokers all went at the wrong moment was seen to know of none when they were back,
-                    # and to look for none. One that hears nothing in answer to these begins with the bootstrap servers.
-                    "topic.metadata.refresh.interval.ms": 2_000,
-                    "metadata.recovery.rebootstrap.trigger.ms": 5_000,
                     # Only failures are reported one by one: to hear of each success would cost as much as sending it.
                     "delivery.report.only.error": True,
                     "on_delivery": self._reported,
