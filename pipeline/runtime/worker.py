@@ -188,16 +188,16 @@ class Worker:
     def _process(self, messages: Sequence[Message]) -> None:
         assert self._sink is not None and self._outbox is not None  # noqa: S101, PT018 - `round` renews a lost sink
         active = self._tasks.active
-        for partition, run in groupby(messages, key=_PARTITION):
-            task = active.get(partition)
-            if task is None:
-                continue  # fetched before a rebalance took it away
-            if not self._open_work:
-                self._sink.begin()
-                self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
-                self._traces.begin(self._outbox)
-            batch = list(run)
-            self._open_work[partition] = task
+        # What is not active was fetched before a rebalance took it away.
+        runs = [(active[each], list(run)) for each, run in groupby(messages, key=_PARTITION) if each in active]
+        begins = bool(runs) and not self._open_work
+        # All of them before any is processed: whatever one meets, none of the others may go on behind what was polled.
+        self._open_work.update((task.source.partition, task) for task, _ in runs)
+        if begins:
+            self._sink.begin()
+            self._commit_at = self._clock.monotonic() + self._settings.commit_interval_ms / 1000
+            self._traces.begin(self._outbox)
+        for task, batch in runs:
             self._traces.saw(batch)
             task.process(batch, self._outbox)
             self._metrics.processed(len(batch))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from pipeline.errors import SeatTaken
+from pipeline.errors import Retryable, SeatTaken
+from pipeline.log.api import Message
 from pipeline.runtime.crash import CrashPoint
+from pipeline.runtime.outbox import Outbox
+from pipeline.runtime.task import AggregateTask
 from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
 
@@ -67,6 +72,25 @@ def test_a_worker_killed_at_any_point_is_continued_by_its_next_life(point: Crash
     world.run(ENOUGH)
     assert sum(world.committed().values()) > before or point in {CrashPoint.STORE_APPLIED, CrashPoint.APPLIED}
     assert CrashPoint.RESTORED in second.reached
+    assert_folded_once(world, "a0")
+
+
+def test_when_a_partition_fails_none_of_what_was_polled_with_it_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = AggregateWorld(poll_records=RECORDS, commit_records=RECORDS)
+    feed(world)
+    polled: list[int] = []
+    process = AggregateTask.process
+
+    def fail_once(task: AggregateTask, messages: Sequence[Message], outbox: Outbox) -> None:
+        polled.append(task.source.partition)
+        if len(polled) == 2:  # of a poll for many: the first record of a transaction is polled alone
+            raise Retryable("the sink takes no more")
+        process(task, messages, outbox)
+
+    monkeypatch.setattr(AggregateTask, "process", fail_once)
+    world.aggregate("a0")
+    world.run(ENOUGH)
+    assert len(set(polled)) == world.partitions
     assert_folded_once(world, "a0")
 
 
