@@ -11,7 +11,7 @@ from importlib.metadata import version
 import structlog
 
 from operators.topology import AggregateStage, Stage, Topology
-from pipeline.log.api import Admin
+from pipeline.log.api import Admin, Log
 from pipeline.log.kafka import connect
 from pipeline.query.application import application, stateless_application
 from pipeline.query.directory import Directory
@@ -32,8 +32,8 @@ from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.observe import CONFIRM_EVERY, AggregateView, TransformView
 from pipeline.runtime.progress_log import CountedRestores
 from pipeline.runtime.restorer import RestoreListener
-from pipeline.runtime.start import load_topology, make_tasks, stage_of, watch_ownerless
-from pipeline.runtime.tasks import Surroundings, TransformTasks
+from pipeline.runtime.start import MakeTasks, load_topology, make_tasks, stage_of, watch_ownerless
+from pipeline.runtime.tasks import StatelessTasks, Surroundings
 from pipeline.runtime.tracing import commit_traces
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
@@ -43,15 +43,24 @@ from pipeline.verify.worker_side import noting, verifier
 logger = structlog.get_logger(__name__)
 
 
-def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreListener) -> None:
+def run_worker(
+    settings: Settings,
+    stage_name: str,
+    restore_listener: RestoreListener,
+    *,
+    log: Log | None = None,
+    make: MakeTasks = make_tasks,
+) -> None:
     """Run a worker of a stage until SIGTERM or SIGINT: drain, commit, close.
+
+    `log`: the cluster to work on; none: that of the settings.
 
     Raises Misconfigured before the first poll, and whatever ends a worker: Fenced, RefusalLimit, StateLost…
     """
     topology = load_topology(settings)
     stage = stage_of(topology, stage_name)
     protection, outgoing = Protection.of(settings), Outgoing.of(settings)
-    log = connect(settings)
+    log = log or connect(settings)
     reach = from_environment()
     with ExitStack() as cleanup:
         admin = log.admin()
@@ -65,7 +74,7 @@ def run_worker(settings: Settings, stage_name: str, restore_listener: RestoreLis
         restores = CountedRestores(restore_listener, metrics)
         around = Surroundings(settings, log, admin, topics, identity.group, restores, reach, metrics)
         directory = Directory.of_group(admin, identity.group, identity.source)
-        tasks = make_tasks(around, topology, identity, donors=_donors(stage, directory, identity, outgoing))
+        tasks = make(around, topology, identity, donors=_donors(stage, directory, identity, outgoing))
         cleanup.callback(tasks.stop)
         asked = isinstance(tasks, AggregateTasks)
         confirm_every_s = settings.session_timeout_ms / 1000 * CONFIRM_EVERY if asked else None
@@ -100,7 +109,7 @@ def _donors(stage: Stage, directory: Directory, identity: WorkerIdentity, outgoi
 def _shown(
     settings: Settings,
     topology: Topology,
-    tasks: TransformTasks | AggregateTasks,
+    tasks: StatelessTasks | AggregateTasks,
     worker: Worker,
     identity: WorkerIdentity,
     admin: Admin,

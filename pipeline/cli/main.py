@@ -21,6 +21,7 @@ from pipeline.cli.scan import scan
 from pipeline.cli.status import status
 from pipeline.cli.token import new
 from pipeline.cli.topics import acl, check, create
+from pipeline.cli.tradeoff import tradeoff
 from pipeline.cli.verify import verify
 from pipeline.cli.windows import windows
 from pipeline.cli.worker import SETTINGS as WORKER_SETTINGS
@@ -48,6 +49,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(token, name="token")
 register(app, "demo", demo, common=("bootstrap_servers",))
 register(app, "drill", drill, common=("bootstrap_servers",))
+register(app, "tradeoff", tradeoff, common=("bootstrap_servers",))
 register(app, "broker", broker_command, common=())
 register(topics, "create", create)
 register(topics, "check", check)

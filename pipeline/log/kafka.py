@@ -13,6 +13,7 @@ from pipeline.log.config import common
 from pipeline.log.reader import KafkaReader
 from pipeline.log.sink import KafkaSink
 from pipeline.log.source import KafkaSource
+from pipeline.log.traffic import TrafficMeter
 from pipeline.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -28,8 +29,9 @@ MAX_POLL_INTERVAL_MS = 60_000
 class KafkaLog:
     """`pipeline.log.api.Log` on a real cluster."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, meter: TrafficMeter | None = None) -> None:
         self._settings = settings
+        self._metered: dict[str, Any] = {} if meter is None else meter.configuration
 
     def source(
         self, topic: str, group: str, listener: Listener, *, instance_id: str | None, client_id: str
@@ -37,6 +39,7 @@ class KafkaLog:
         settings = self._settings
         configuration: dict[str, Any] = {
             **_reading(settings, client_id),
+            **self._metered,
             "group.id": group,
             "group.protocol": settings.group_protocol,
             "max.poll.interval.ms": max(MAX_POLL_INTERVAL_MS, settings.session_timeout_ms),
@@ -76,6 +79,7 @@ class KafkaLog:
         settings = self._settings
         configuration = {
             **common(settings, transactional_id),
+            **self._metered,
             "transactional.id": transactional_id,
             "transaction.timeout.ms": settings.transaction_timeout_ms,
             "enable.idempotence": True,
@@ -93,6 +97,7 @@ class KafkaLog:
     def reader(self, group: str = "") -> KafkaReader:
         configuration = {
             **_reading(self._settings, "statelog-reader"),
+            **self._metered,
             "group.id": group or "statelog-reader",  # demanded by the client, and never joined
             "queued.max.messages.kbytes": 131_072,
             "fetch.wait.max.ms": 10,
@@ -118,6 +123,6 @@ def _reading(settings: Settings, client_id: str) -> dict[str, Any]:
     }
 
 
-def connect(settings: Settings) -> KafkaLog:
-    """A cluster by its settings; talks to it at the first use."""
-    return KafkaLog(settings)
+def connect(settings: Settings, meter: TrafficMeter | None = None) -> KafkaLog:
+    """A cluster by its settings; talks to it at the first use. `meter` counts what sources, sinks and readers do."""
+    return KafkaLog(settings, meter)

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.broker.config import HOST
@@ -31,8 +32,21 @@ _FREEZE_S = 0.01
 class WorkerProcess:
     """`statelog worker` under one id, over several lives; its disk stays from one to the next unless it is lost."""
 
-    def __init__(self, stage: str, worker_id: str, directory: Path, settings: Settings, *, keeps_seat: bool) -> None:
-        """One that keeps its seat is the same member of its group at each start; another is somebody new."""
+    def __init__(
+        self,
+        stage: str,
+        worker_id: str,
+        directory: Path,
+        settings: Settings,
+        *,
+        keeps_seat: bool,
+        program: Sequence[str] = (*_STATELOG, "worker"),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """One that keeps its seat is the same member of its group at each start; another is somebody new.
+
+        `program` takes the flags of `statelog worker`, and `environment` is beside the settings.
+        """
         self.id = worker_id
         self.stage = stage
         self.address: str | None = None
@@ -45,13 +59,14 @@ class WorkerProcess:
             # The same at each start: Kafka keeps a static member's client.id, and the address in it, over a restart.
             self.address = f"{HOST}:{free_port()}"
             flags += ["--http", self.address]
-        self._command = [*_STATELOG, "worker", stage, *flags]
-        self._environment = {**_environment(settings), "STATELOG_CRASH_TRACE": str(self._trace)}
+        self._command = [*program, stage, *flags]
+        self._environment = {**_environment(settings), **environment, "STATELOG_CRASH_TRACE": str(self._trace)}
         self._process: SupervisedProcess | None = None
         self._life_begins_at = 0
 
     def start(self) -> None:
         """Start it; it joins its group some seconds later."""
+        self._trace.unlink(missing_ok=True)
         self._life_begins_at = self._log.stat().st_size if self._log.exists() else 0
         self._process = SupervisedProcess(
             self._command, output=self._log, orphan_directory=self._directory, environment=self._environment
@@ -67,20 +82,20 @@ class WorkerProcess:
             raise PipelineError(f"worker {self.id} ended by itself", hint="the end of its log says why",
                                 exit_code=self._process.wait())  # fmt: skip
 
-    def freeze_in_open_work(self) -> int | None:
-        """SIGSTOP it while it has readings folded and not committed; returns how many.
+    def freeze_in_open_work(self, since: CrashPoint = CrashPoint.FOLDED) -> int | None:
+        """SIGSTOP it while it has readings folded and not committed; returns how many. `since`: how far it is at least.
 
         Seen at work it is stopped and looked at again, as it would not stay where it was seen to be. When it is not
         where it was, it goes on: then None, and try again.
         """
         give_up = time.monotonic() + _STALK_S
-        while not self._in_open_work():
+        while not self._in_open_work(since):
             if time.monotonic() > give_up:
                 return None
             time.sleep(0.001)
         os.kill(self.pid, signal.SIGSTOP)
         time.sleep(_FREEZE_S)
-        if not self._in_open_work():
+        if not self._in_open_work(since):
             self.thaw()
             return None
         return CrashTrace.folded(self._trace)
@@ -89,17 +104,30 @@ class WorkerProcess:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def kill_in_open_work(self) -> int | None:
+    def kill_in_open_work(self, since: CrashPoint = CrashPoint.FOLDED) -> int | None:
         """Kill -9 it while it has readings folded and not committed, as `freeze_in_open_work`."""
-        if self.freeze_in_open_work() is None:
+        if self.freeze_in_open_work(since) is None:
             return None
         os.kill(self.pid, signal.SIGKILL)
         self.end()
-        return CrashTrace.folded(self._trace) if self._in_open_work() else 0
+        return CrashTrace.folded(self._trace) if self._in_open_work(since) else 0
 
-    def _in_open_work(self) -> bool:
+    @property
+    def has_folded(self) -> bool:
+        """Whether it has taken its first readings, in this life."""
+        return self._trace.exists() and CrashTrace.folded(self._trace) > 0
+
+    def peak_rss_mb(self) -> float | None:
+        """The most memory that it held so far; None where the system does not tell."""
+        try:
+            told = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) / 1024 for line in told.splitlines() if line.startswith("VmHWM:")), None)
+
+    def _in_open_work(self, since: CrashPoint) -> bool:
         # Its first reading opens a transaction alone: look for more than that.
-        at_work = CrashPoint.FOLDED <= CrashTrace.last(self._trace) <= CrashPoint.OFFSETS_SENT
+        at_work = since <= CrashTrace.last(self._trace) <= CrashPoint.OFFSETS_SENT
         return at_work and CrashTrace.folded(self._trace) > 1
 
     def lose_disk(self) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from pipeline.runtime.restore import Restorable
 from pipeline.runtime.source_ends import SourceEnds
 from pipeline.runtime.stuck import StuckWatch
 from pipeline.runtime.tail import Tail
-from pipeline.runtime.tasks import TransformTasks
+from pipeline.runtime.tasks import StatelessTasks
 from pipeline.runtime.view import PartitionState, PartitionStatus, Pulse, StandbyLag, StandbyStatus
 from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
@@ -43,7 +43,7 @@ class TransformView:
         self,
         worker: Worker,
         identity: WorkerIdentity,
-        tasks: TransformTasks | AggregateTasks,
+        tasks: StatelessTasks | AggregateTasks,
         admin: Admin,
         settings: Settings,
     ) -> None:

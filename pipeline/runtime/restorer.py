@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError, Retryable
 from pipeline.log.api import Admin, Message, Reader, TopicPartition
 from pipeline.runtime.clock import Clock
 from pipeline.runtime.restore import Plan, Progress, Restoration, source_start
-from pipeline.runtime.task import AggregateTask, TransformTask
+from pipeline.runtime.task import SourceTask
 from pipeline.runtime.turns import TurnLock
 
 POLL_RECORDS = 1_000
@@ -49,7 +49,7 @@ class RestoreListener(Protocol):
 class _Job:
     """One partition on its way: asked for, prepared, folded, done."""
 
-    def __init__(self, task: AggregateTask | TransformTask, restoration: Restoration | None) -> None:
+    def __init__(self, task: SourceTask, restoration: Restoration | None) -> None:
         self.task = task
         self.restoration = restoration
         self.plan: Plan | None = None
@@ -96,13 +96,13 @@ class Restorer:
         self._clock = clock
         self._lock = TurnLock()
         self._jobs: dict[int, _Job] = {}
-        self._finished: list[tuple[AggregateTask | TransformTask, Plan]] = []
+        self._finished: list[tuple[SourceTask, Plan]] = []
         self._failures: list[tuple[int, Exception]] = []
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def add(self, wanted: Sequence[tuple[AggregateTask | TransformTask, Restoration | None]]) -> None:
+    def add(self, wanted: Sequence[tuple[SourceTask, Restoration | None]]) -> None:
         """Bring these up, in one call: each that joins later costs the others what was fetched ahead."""
         with self._lock:
             for task, restoration in wanted:
@@ -116,7 +116,7 @@ class Restorer:
             self._finished = [each for each in self._finished if each[0].source.partition != partition]
             self._failures = [each for each in self._failures if each[0] != partition]
 
-    def take_finished(self) -> list[tuple[AggregateTask | TransformTask, Plan]]:
+    def take_finished(self) -> list[tuple[SourceTask, Plan]]:
         """Tasks that are ready, with where to read their source from. Lock-free while there is nothing."""
         if not self._finished:
             return []

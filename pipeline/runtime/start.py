@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import Any, Protocol
 
 from operators.topology import AggregateStage, Stage, Topology
 from pipeline.errors import Misconfigured
@@ -18,7 +18,7 @@ from pipeline.runtime.opening import StoreOpener
 from pipeline.runtime.ownerless import OwnerlessWatch
 from pipeline.runtime.standbys import Standbys
 from pipeline.runtime.tail import Standby, Tail
-from pipeline.runtime.tasks import Surroundings, TransformTasks
+from pipeline.runtime.tasks import StatelessTasks, Surroundings, transform_tasks
 from pipeline.settings import Settings
 from pipeline.state.api import StoreIdentity, Stores
 from pipeline.state.directory import StateDirectory
@@ -54,20 +54,28 @@ def stage_of(topology: Topology, name: str) -> Stage:
         raise Misconfigured(f"topology {topology.name!r} has no stage {name!r}", hint=f"its stages: {names}") from None
 
 
+class MakeTasks(Protocol):
+    """`make_tasks`, or what keeps the state elsewhere than it does."""
+
+    def __call__(
+        self, around: Surroundings, topology: Topology, identity: WorkerIdentity, *, donors: Donors | None = None
+    ) -> StatelessTasks | AggregateTasks: ...
+
+
 def make_tasks(
     around: Surroundings,
     topology: Topology,
     identity: WorkerIdentity,
     stores: Stores | None = None,
     donors: Donors | None = None,
-) -> TransformTasks | AggregateTasks:
+) -> StatelessTasks | AggregateTasks:
     """The tasks of a stage of either kind; a stateful one's stores are in the worker's directory, if not elsewhere.
 
     `donors`: peers that stores may be fetched from, where the settings ask for standbys.
     """
     stage, settings = identity.stage, around.settings
     if not isinstance(stage, AggregateStage):
-        return TransformTasks(around, stage)
+        return transform_tasks(around, stage)
     application = application_of(settings.prefix, topology, stage)
     store = StoreIdentity(
         application=application,

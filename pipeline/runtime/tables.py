@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import setitem
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from operators.topology import TableSpec
 from pipeline.errors import StateLost
 from pipeline.runtime.metrics import TIMED_ONE_OF, TableReads
-from pipeline.state.api import Store
 from pipeline.state.envelope import seal, unseal
 
 Value = TypeVar("Value")
 
 _ABSENT: Final[Any] = object()
+
+
+class Rows(Protocol):
+    """Where rows are between two commits: a store, or what stands in its place."""
+
+    def get(self, table: str, key: bytes) -> bytes | None: ...
 
 
 class _Pending(dict[bytes, Any]):
@@ -41,7 +46,7 @@ class TaskTable(Generic[Value]):
     get: Callable[[bytes], Value | None]
     put: Callable[[bytes, Value], None]
 
-    def __init__(self, spec: TableSpec[Value], store: Store, reads: TableReads) -> None:
+    def __init__(self, spec: TableSpec[Value], store: Rows, reads: TableReads) -> None:
         self.name = spec.name
         self._codec = spec.value
         self._cached = spec.cached

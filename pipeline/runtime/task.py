@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -55,8 +56,8 @@ class Task(Protocol):
         ...
 
 
-class _SourceTask:
-    """What tasks of both kinds share: a source position and a count of refusals."""
+class SourceTask(ABC):
+    """What tasks of all kinds share: a source position and a count of refusals."""
 
     def __init__(self, source: TopicPartition, topic_id: str, refusals: RefusalCount, operate: Operate) -> None:
         self._operate = operate
@@ -93,13 +94,25 @@ class _SourceTask:
         self.refusals.seen = first + len(messages)
         self.next_offset = messages[-1].offset() + 1
 
+    @abstractmethod
+    def record(self, sink: Sink) -> None: ...
+
+    @abstractmethod
+    def committed(self) -> Committed: ...
+
+    @abstractmethod
+    def settle(self) -> None: ...
+
+    @abstractmethod
+    def drop(self) -> None: ...
+
     def _refuse(self, record: Record, refusal: Refusal, index: int, outbox: Outbox) -> None:
         outbox.refuse(record, refusal)
         where = f"{self.source.topic}/{self.source.partition}@{record.offset}"
         self.refusals.refuse(index, refusal.reason, refusal.detail, where)
 
 
-class TransformTask(_SourceTask):
+class TransformTask(SourceTask):
     """A partition of a stateless stage."""
 
     def __init__(
@@ -121,7 +134,7 @@ class TransformTask(_SourceTask):
         """A stateless stage has nothing pending but what the producer holds."""
 
 
-class AggregateTask(_SourceTask):
+class AggregateTask(SourceTask):
     """A partition of a stateful stage, with its store."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from pipeline.runtime.crash import CrashHook
 from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.refusals import RefusalCount
 from pipeline.runtime.restorer import POLL_RECORDS, RestoreListener, Restorer
-from pipeline.runtime.task import Task, TransformTask
+from pipeline.runtime.task import SourceTask, Task, TransformTask
 from pipeline.settings import Settings
 
 
@@ -147,19 +147,18 @@ class Tasks:
             self._restorer.stop()
 
 
-class TransformTasks(Tasks):
-    """Tasks of a stateless stage: a restore is only to learn where to read."""
+class StatelessTasks(Tasks):
+    """Tasks that keep nothing between two commits: a restore is only to learn where to read."""
 
-    def __init__(self, around: Surroundings, stage: TransformStage) -> None:
+    def __init__(self, around: Surroundings, make: Callable[[TopicPartition, RefusalCount], SourceTask]) -> None:
         super().__init__(around)
-        self._stage = stage
-        self.held: Mapping[int, TransformTask] = {}
+        self._make = make
+        self.held: Mapping[int, SourceTask] = {}
         """Every task here; replaced, never changed."""
 
     def add(self, partitions: Sequence[TopicPartition]) -> None:
         self._changed()
-        topic_id, operator = self._around.topics.source_id, self._stage.operator
-        tasks = [TransformTask(each, topic_id, self._refusals(), operator) for each in partitions]
+        tasks = [self._make(each, self._refusals()) for each in partitions]
         self.held = {**self.held, **{task.source.partition: task for task in tasks}}
         self.restorer.add([(task, None) for task in tasks])
 
@@ -173,5 +172,11 @@ class TransformTasks(Tasks):
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
         for source in partitions:
             task = self._deactivate(source.partition)
-            if isinstance(task, TransformTask):
+            if isinstance(task, SourceTask):
                 self.restorer.add([(task, None)])
+
+
+def transform_tasks(around: Surroundings, stage: TransformStage) -> StatelessTasks:
+    """Tasks of a stateless stage."""
+    topic_id, operator = around.topics.source_id, stage.operator
+    return StatelessTasks(around, lambda source, refusals: TransformTask(source, topic_id, refusals, operator))
