@@ -25,10 +25,10 @@ class _Snapshot(msgspec.Struct):
 
 
 class MemoryView:
-    """A copy of the tables at one instant."""
+    """The tables at one instant; nobody may change these any more."""
 
     def __init__(self, tables: Mapping[str, Rows], position: Position, *, whole: bool = True) -> None:
-        self._tables = {name: dict(rows) for name, rows in tables.items()}
+        self._tables = tables
         self.whole = whole
         self._position = position
 
@@ -85,6 +85,8 @@ class MemoryStore:
         self._position = Position()
         self._restoring: Restoring | None = None
         self._moment = Lock()
+        self._views = 0
+        """That are looked at, and must not change."""
         self._closed = False
 
     @property
@@ -126,8 +128,13 @@ class MemoryStore:
     def view(self) -> Iterator[StoreView]:
         with self._moment:
             self._check_open()
-            view = MemoryView(self._tables, self._position, whole=self._restoring is None)
-        yield view
+            view = MemoryView(dict(self._tables), self._position, whole=self._restoring is None)
+            self._views += 1
+        try:
+            yield view
+        finally:
+            with self._moment:
+                self._views -= 1
 
     def checkpoint(self, directory: Path) -> Position:
         with self._moment:
@@ -161,14 +168,18 @@ class MemoryStore:
 
     def look(self) -> StoreView:
         """What is in it, open or closed, for those who examine the disk of a worker that is gone."""
-        return MemoryView(self._tables, self._position)
+        return MemoryView({name: dict(rows) for name, rows in self._tables.items()}, self._position)
 
     def _move(self, rows: Mapping[str, Mapping[bytes, bytes | None]], position: Position) -> None:
         self._check_open()
-        targets = {table: self._tables[table] for table in rows}  # an unknown table changes nothing
+        for table in rows:
+            self._tables[table]  # an unknown table changes nothing
         with self._moment:
+            if self._views:
+                # What is looked at stays as it was, and the changes go into a copy.
+                self._tables |= {table: dict(self._tables[table]) for table in rows}
             for table, changes in rows.items():
-                target = targets[table]
+                target = self._tables[table]
                 for key, value in changes.items():
                     if value is None:
                         target.pop(key, None)

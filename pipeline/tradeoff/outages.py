@@ -55,7 +55,7 @@ class Outage:
         self._worker.start()
         back_s = self._watch.until_progress(held) - began
         words = (
-            f"it goes only with its disk: {files} files of {size / 1e6:.1f} MB deleted after kill -9, and its partitions "
+            f"it goes only with its disk: {files} files of {size / 1e6:.1f} MB deleted after kill -9, its partitions "
             f"at work again {back_s:.1f} s after the worker's start, by replay"
         )
         return Down(words, back_s=back_s)
@@ -75,8 +75,8 @@ class Outage:
         back_s = self._watch.until_progress(self._watch.committed()) - began
         answered = "no question was" if refused else "questions were"
         words = (
-            f"for {away_s:.1f} s after kill -9 of Redis {meanwhile:,} readings were folded and {answered} answered; the "
-            f"workers stayed and tried again; all goes on {back_s:.1f} s after its start"
+            f"for {away_s:.1f} s after kill -9 of Redis {meanwhile:,} readings were folded and {answered} answered; "
+            f"the workers stayed and tried again; all goes on {back_s:.1f} s after its start"
         )
         return Down(words, away_s=away_s, committed_meanwhile=meanwhile, back_s=back_s)
 

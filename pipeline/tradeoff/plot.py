@@ -10,25 +10,29 @@ from typing import Any, Final
 from pipeline.errors import Misconfigured
 from pipeline.tradeoff.figures import MEASURES, Figures
 
+FORMATS: Final = (".svg", ".png", ".pdf")
 _COLUMNS: Final = 3
 _OURS: Final = "#0b7285"
 _OTHERS: Final = "#adb5bd"
 _INK: Final = "#343a40"
 
 
-def require_plotter() -> None:
-    """Raises Misconfigured where there is none."""
+def require_plotter(path: Path) -> None:
+    """Raises Misconfigured when nothing could be drawn there."""
     if find_spec("matplotlib") is None:
         raise Misconfigured("matplotlib is not installed", hint="pip install 'statelog[tradeoff]', or leave --plot out")
+    if path.suffix not in FORMATS or not path.absolute().parent.is_dir():
+        raise Misconfigured(f"no plot can be written to {path}", hint=f"a name that ends in {', '.join(FORMATS)}, "
+                            "in a directory that is there")  # fmt: skip
 
 
 def draw(found: Sequence[Figures], path: Path) -> None:
-    """Into a file whose suffix says what it is, as .svg. Raises Misconfigured when it cannot be written."""
+    """Into a file whose suffix is one of FORMATS. What only one place has is left out, if there are others."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     panels = [(measure.name.strip(), values) for measure in MEASURES
-              if len(values := _values(found, measure.of)) > 1 and any(values.values())]  # fmt: skip
+              if len(values := _values(found, measure.of)) >= min(len(found), 2) and any(values.values())]  # fmt: skip
     lines = -(-len(panels) // _COLUMNS)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "statelog", "font.family": "sans-serif"}):
         figure = Figure(figsize=(12, lines * 1.7 + 0.3), layout="constrained", facecolor="white")
@@ -37,10 +41,7 @@ def draw(found: Sequence[Figures], path: Path) -> None:
             _panel(axis, name, values)
         for unused in list(axes):
             unused.set_visible(False)
-        try:
-            figure.savefig(path, format=path.suffix.lstrip("."))
-        except (OSError, ValueError) as error:
-            raise Misconfigured(f"the plot cannot be written: {error}", hint="such as --plot tradeoff.svg") from error
+        figure.savefig(path, format=path.suffix.lstrip("."))
 
 
 def _values(found: Sequence[Figures], of: Any) -> dict[str, float]:

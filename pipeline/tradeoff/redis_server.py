@@ -120,8 +120,9 @@ class Redis:
         return None if self.server is None else directory_bytes(self.server.files)
 
     def leave(self, tables: Iterable[str]) -> None:
-        """Delete what was written under this prefix."""
-        self._rows.delete(tables)
+        """Delete what was written under this prefix; the files of one of our own go with it."""
+        if self.server is None:
+            self._rows.delete(tables)
         self._rows.close()
 
 

@@ -36,7 +36,7 @@ def run(
     be exact is not, and PipelineError for what else can go wrong.
     """
     if plot is not None:
-        require_plotter()
+        require_plotter(plot)
     found: list[Figures] = []
     with cluster_for(given, telling, "tradeoff") as cluster:
         stream = Stream(order.devices, order.seed)
@@ -51,6 +51,8 @@ def run(
                 telling.detail(f"not measured, {missing}", place=place.value, missing=missing)
                 continue
             found.append(_measure(place, cluster, stream, order, telling, redis_url))
+    if not found:
+        return "nothing was measured"
     telling.step("Side by side")
     telling.table("tradeoff", table(found))
     for figures in found:
