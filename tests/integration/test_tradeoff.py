@@ -125,9 +125,7 @@ def test_with_a_changelog_nothing_is_lost_and_nothing_doubled(
     assert found.verdict.results == len(sent)
     assert_it_was_killed_and_measured(found)
     assert (found.down.back_s is not None) == (place is Place.ROCKSDB)
-    figure(
-        f"{place.value}: {found.kills} kills -9 before the commit, 0 of {found.verdict.readings:,} readings lost or doubled"
-    )
+    figure(f"{place.value}: {found.kills} kills -9 before the commit, 0 of {found.verdict.readings:,} lost or doubled")
 
 
 @needs_redis
