@@ -59,6 +59,8 @@ DOORS: Final = {
     "typer": ("pipeline/cli/*",),
     "opentelemetry": ("pipeline/runtime/tracing.py",),
     "prometheus_client": ("pipeline/runtime/metrics.py", "pipeline/runtime/gauges.py", "pipeline/query/*"),
+    "redis": ("pipeline/tradeoff/redis_rows.py",),
+    "matplotlib": ("pipeline/tradeoff/plot.py",),
     "pint": ("operators/compile_units.py",),
 }
 """A client of the outside, and the only files that may import it."""

@@ -21,8 +21,9 @@ from pipeline.tradeoff.sizes import directory_bytes
 
 START_S: Final = 60.0
 IMAGE: Final = "redis:7"
-_DURABLE: Final = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
-"""What state needs that nobody else keeps: every write is in the file before it is answered."""
+_DURABLE: Final = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+"""What state needs that nobody else keeps: every write is in the file before it is answered. With `everysec` the
+answer may come first, and a kill lose what the source's offsets say was folded."""
 
 
 def how_to_get_one(url: str | None) -> str | None:

@@ -255,6 +255,7 @@ class Scenario:
     # ⑥ the verdict
 
     def _judge(self, source: Input) -> Verdict:
+        self._telling.bar("account", 0, source.sent, f"{source.sent:>9,} readings are counted")
         outcome = Outcome()
         for message in committed(self._ground, "windows"):
             outcome.take_window(message)
@@ -262,8 +263,9 @@ class Scenario:
             if isinstance(questions, OfWorkers):
                 self._watch.until("the stores include everything", lambda: questions.position() >= source.sent, 0.1)
             states = questions.states()
-        account = Account(self._stream.telemetry[: source.sent])
-        return account.judge(states, Counter(outcome.windows))
+        verdict = Account(self._stream.telemetry[: source.sent]).judge(states, Counter(outcome.windows))
+        self._telling.drop_bars()
+        return verdict
 
     def _drain(self) -> None:
         workers, self._watch.workers = self._watch.workers, []
