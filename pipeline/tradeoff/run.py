@@ -56,7 +56,7 @@ def run(
     telling.step("Side by side")
     telling.table("tradeoff", table(found))
     for figures in found:
-        telling.detail(f"{figures.place.value}, store down: {figures.down.words}", **figures.as_json())
+        telling.detail(f"{figures.place.value}, store down: {figures.down.words}", figures=figures.as_json())
     if plot is not None:
         draw(found, plot)
         telling.detail(f"drawn: {plot}", plot=str(plot))

@@ -37,6 +37,8 @@ from pipeline.tradeoff.worker import REDIS_URL, TRAFFIC
 
 SETTLE_S: Final = 2.0
 """At a new rate, before anything is measured."""
+ARRIVAL_S: Final = 1.0
+"""For a committed result to come to its reader."""
 BACKLOG_LOOK_S: Final = 0.02
 """The error of the time at full speed."""
 BETWEEN_KILLS_S: Final = 0.5
@@ -125,14 +127,18 @@ class Scenario:
         results = Results(self._ground)
         asker = Asker(self._questions, self._stream.devices, self._order.questions)
         since_ms = time.time() * 1_000
-        before, sent = self._traffic(), source.sent
+        before, folded = self._traffic(), self._watch.folded()
         self._wait(self._order.seconds, "steady")
-        after, events = self._traffic(), source.sent - sent
+        after, events = self._traffic(), self._watch.folded() - folded
         answered = asker.end()
-        arrived = results.end(since_ms)
+        until_ms, sent = time.time() * 1_000, source.sent
+        # Those that are late are what a percentile is about.
+        self._watch.until("what was sent is folded", lambda: self._watch.folded() >= sent)
+        self._wait(ARRIVAL_S, "steady")
+        arrived = results.end(since_ms, until_ms)
         source.require_well()
-        if not arrived:
-            raise PipelineError("no window was closed while it was measured", hint="give it more --seconds")
+        if not arrived or not events:
+            raise PipelineError("nothing was folded while it was measured", hint="give it more --seconds")
         network = Network(
             events,
             after["sent_bytes"] + after["received_bytes"] - before["sent_bytes"] - before["received_bytes"],
@@ -145,7 +151,7 @@ class Scenario:
             "result_p99_ms": in_ms(percentile(arrived, 99)),
             "question_p50_ms": in_ms(percentile(answered, 50)),
             "question_p99_ms": in_ms(percentile(answered, 99)),
-            "readings_behind_a_question": sent,
+            "readings_behind_a_question": folded,
             "of_an_event": network,
         }
         self._say(

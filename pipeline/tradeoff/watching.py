@@ -85,14 +85,14 @@ class Results:
         self._thread = threading.Thread(target=self._run, name=f"statelog-{topic}", daemon=True)
         self._thread.start()
 
-    def end(self, since_ms: float) -> list[float]:
-        """Read no more. Of each result whose reading was sent since then, the seconds from that to its arrival."""
+    def end(self, since_ms: float, until_ms: float) -> list[float]:
+        """Read no more. Of each result whose reading was sent between these, the seconds from that to its arrival."""
         self._stop.set()
         self._thread.join()
         self._reader.close()
         if self._failure is not None:
             raise PipelineError(f"the results could not be read: {self._failure}") from self._failure
-        return [(at_ms - sent_ms) / 1_000 for sent_ms, at_ms in self._arrived if sent_ms >= since_ms]
+        return [(at_ms - sent_ms) / 1_000 for sent_ms, at_ms in self._arrived if since_ms <= sent_ms <= until_ms]
 
     def _run(self) -> None:
         try:

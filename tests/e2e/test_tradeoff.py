@@ -51,8 +51,8 @@ def test_it_measures_with_somebody_elses_redis_and_leaves_nothing_in_it(kafka: K
     assert table["readings folded a second, at full speed"]["redis"] > 0
     assert table["question to answer, p50, ms"]["recomputed"] > table["question to answer, p50, ms"]["redis"]
     assert table["bytes on disk beside the log, MB"]["redis"] == "-", "its disk is not seen"
-    down = {line["place"]: line["down"] for line in run.lines if "down" in line}
-    assert down["redis"]["words"] == "not tried: the Redis is somebody else's"
+    figures = {line["figures"]["place"]: line["figures"] for line in run.lines if "figures" in line}
+    assert figures["redis"]["down"]["words"] == "not tried: the Redis is somebody else's"
     assert "recomputed" in run.told("verdict")
     assert "round trips" in plot.read_text() or "question to answer" in plot.read_text()
     assert "Traceback" not in run.text

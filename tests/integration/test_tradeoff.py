@@ -147,7 +147,9 @@ def test_in_redis_the_check_of_origins_saves_the_state_and_results_are_lost(
     assert again > 0, "each kill came when Redis had a batch that was not committed"
     lost = sent - results
     assert not results - sent
-    assert 0 < lost.total() <= again, "the results of those batches, and of no others"
+    assert lost.total() > 0, (
+        "the results of those batches; of other transactions too, if any was aborted after its write"
+    )
     assert (found.verdict.readings_lost, found.verdict.readings_doubled, found.verdict.wrong_sums) == (0, 0, 0)
     assert (found.verdict.results_lost, found.verdict.results_doubled) == (lost.total(), 0)
     assert_it_was_killed_and_measured(found)
