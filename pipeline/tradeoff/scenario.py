@@ -13,9 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Final
+from typing import Final
 
-from pipeline.drill.recovery import percentile
 from pipeline.errors import PipelineError
 from pipeline.rehearsal.ground import Cluster, Ground
 from pipeline.rehearsal.outcome import Outcome, committed
@@ -23,22 +22,19 @@ from pipeline.rehearsal.telling import Telling
 from pipeline.rehearsal.worker_process import AGGREGATE, WorkerProcess
 from pipeline.runtime.crash import CrashPoint
 from pipeline.tradeoff.account import Account, Verdict
-from pipeline.tradeoff.figures import Down, Figures, Network
+from pipeline.tradeoff.figures import Down, Figures
 from pipeline.tradeoff.order import Order
 from pipeline.tradeoff.outages import Outage
 from pipeline.tradeoff.paced import Input
 from pipeline.tradeoff.places import Place
-from pipeline.tradeoff.questions import Asker, OfRedis, OfWorkers, Questions, in_ms
+from pipeline.tradeoff.questions import OfRedis, OfWorkers, Questions
 from pipeline.tradeoff.redis_server import Redis
 from pipeline.tradeoff.sizes import directory_bytes, topic_bytes
+from pipeline.tradeoff.steady import Steady
 from pipeline.tradeoff.stream import Stream
-from pipeline.tradeoff.watching import Results, Watch
-from pipeline.tradeoff.worker import REDIS_URL, TRAFFIC
+from pipeline.tradeoff.watching import Watch
+from pipeline.tradeoff.worker import REDIS_URL
 
-SETTLE_S: Final = 2.0
-"""At a new rate, before anything is measured."""
-ARRIVAL_S: Final = 1.0
-"""For a committed result to come to its reader."""
 BACKLOG_LOOK_S: Final = 0.02
 """The error of the time at full speed."""
 BETWEEN_KILLS_S: Final = 0.5
@@ -82,7 +78,10 @@ class Scenario:
             events_per_s = self._full_speed(source)
             self._say(f"{events_per_s:,.0f} readings a second at full speed")
             source.start(self._order.rate)
-            steady = self._steady(source)
+            steady = Steady(self._ground, self._watch, self._seat, self._redis, self._questions, self._wait).measure(
+                source, self._stream.devices, self._order
+            )
+            self._say(steady.told)
             worker_mb, store_mb, disk_mb = self._sizes()
             recoveries, again = self._kills(source)
             join_s = self._join(source)
@@ -92,7 +91,7 @@ class Scenario:
             verdict = self._judge(source)
             self._drain()
         return Figures(
-            self._place, verdict, down, events_per_s=events_per_s, **steady,
+            self._place, verdict, down, events_per_s=events_per_s, **steady.figures,
             worker_mb=worker_mb, store_mb=store_mb, disk_mb=disk_mb, kills=len(recoveries),
             recovery_s=statistics.median(recoveries) if recoveries else None, folded_again=again, join_s=join_s,
         )  # fmt: skip
@@ -119,57 +118,6 @@ class Scenario:
         at = self._watch.until("everything is folded", folded, BACKLOG_LOOK_S)
         self._telling.drop_bars()
         return at
-
-    # ② at a steady rate
-
-    def _steady(self, source: Input) -> dict[str, Any]:
-        time.sleep(SETTLE_S)
-        results = Results(self._ground)
-        asker = Asker(self._questions, self._stream.devices, self._order.questions)
-        since_ms = time.time() * 1_000
-        before, folded = self._traffic(), self._watch.folded()
-        self._wait(self._order.seconds, "steady")
-        after, events = self._traffic(), self._watch.folded() - folded
-        answered = asker.end()
-        until_ms, sent = time.time() * 1_000, source.sent
-        # Those that are late are what a percentile is about.
-        self._watch.until("what was sent is folded", lambda: self._watch.folded() >= sent)
-        self._wait(ARRIVAL_S, "steady")
-        arrived = results.end(since_ms, until_ms)
-        source.require_well()
-        if not arrived or not events:
-            raise PipelineError("nothing was folded while it was measured", hint="give it more --seconds")
-        network = Network(
-            events,
-            after["sent_bytes"] + after["received_bytes"] - before["sent_bytes"] - before["received_bytes"],
-            after["requests"] - before["requests"],
-            after.get("redis_bytes", 0) - before.get("redis_bytes", 0),
-            after["redis_round_trips"] - before["redis_round_trips"],
-        )
-        figures = {
-            "result_p50_ms": in_ms(percentile(arrived, 50)),
-            "result_p99_ms": in_ms(percentile(arrived, 99)),
-            "question_p50_ms": in_ms(percentile(answered, 50)),
-            "question_p99_ms": in_ms(percentile(answered, 99)),
-            "readings_behind_a_question": folded,
-            "of_an_event": network,
-        }
-        self._say(
-            f"p99 of {len(arrived):,} results {figures['result_p99_ms']} ms, of {len(answered):,} questions "
-            f"{figures['question_p99_ms']} ms; {network.bytes_each:,.0f} bytes a reading on the network"
-        )
-        return figures
-
-    def _traffic(self) -> dict[str, int]:
-        """Until now, by the worker's own count, and by Redis's."""
-        told = self._seat.said(TRAFFIC)
-        if not told:
-            raise PipelineError("the worker has not told of its traffic yet")
-        last = told[-1]
-        traffic = {name: int(last[name]) for name in ("requests", "sent_bytes", "received_bytes", "redis_round_trips")}
-        if self._redis is not None:
-            traffic["redis_bytes"] = self._redis.traffic_bytes()
-        return traffic
 
     def _sizes(self) -> tuple[float | None, float | None, float | None]:
         changelogs = [] if self._redis is not None else list(self._ground.topology.changelogs)
