@@ -120,7 +120,7 @@ MEASURES: Final = (
     Measure("  results doubled", lambda each: each.verdict.results_doubled if each.kills else None),
     Measure("one more worker at work, s", lambda each: each.join_s),
     Measure("store down: stood still, s", lambda each: each.down.away_s),
-    Measure("  and until all goes on, s", lambda each: each.down.back_s),
+    Measure("store back: until all goes on, s", lambda each: each.down.back_s),
 )
 
 

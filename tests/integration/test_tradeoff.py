@@ -37,7 +37,7 @@ from tests.support.records import committed_records
 from tests.support.redis import needs_redis
 from tests.support.waiting import eventually
 
-ORDER = Order(readings=4_000, devices=100, rate=500.0, seconds=3.0, kills=2)
+ORDER = Order(readings=4_000, devices=100, rate=400.0, seconds=2.0, kills=1)
 PARTITIONS = 4
 
 
