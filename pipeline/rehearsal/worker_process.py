@@ -66,7 +66,6 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it; it joins its group some seconds later."""
-        self._trace.unlink(missing_ok=True)
         self._life_begins_at = self._log.stat().st_size if self._log.exists() else 0
         self._process = SupervisedProcess(
             self._command, output=self._log, orphan_directory=self._directory, environment=self._environment
