@@ -92,6 +92,11 @@ def _verdict(name: str) -> Callable[[Figures], int]:
     return lambda figures: int(getattr(figures.verdict, name))
 
 
+def _results(name: str) -> Callable[[Figures], int | None]:
+    """Of windows; nobody sends any where no worker runs."""
+    return lambda figures: None if figures.of_an_event is None else int(getattr(figures.verdict, name))
+
+
 def _network(of: str, name: str, times: int = 1) -> Callable[[Figures], float | None]:
     def counted(figures: Figures) -> float | None:
         network: Network | None = getattr(figures, of)
@@ -116,8 +121,8 @@ MEASURES: Final = (
     Measure("  readings lost", _verdict("readings_lost")),
     Measure("  readings doubled", _verdict("readings_doubled")),
     Measure("    but for the check of origins", lambda each: each.folded_again),
-    Measure("  results lost", lambda each: each.verdict.results_lost if each.kills else None),
-    Measure("  results doubled", lambda each: each.verdict.results_doubled if each.kills else None),
+    Measure("  results lost", _results("results_lost")),
+    Measure("  results doubled", _results("results_doubled")),
     Measure("one more worker at work, s", lambda each: each.join_s),
     Measure("store down: stood still, s", lambda each: each.down.away_s),
     Measure("store back: until all goes on, s", lambda each: each.down.back_s),
