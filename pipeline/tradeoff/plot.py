@@ -20,7 +20,9 @@ _INK: Final = "#343a40"
 def require_plotter(path: Path) -> None:
     """Raises Misconfigured when nothing could be drawn there."""
     if find_spec("matplotlib") is None:
-        raise Misconfigured("matplotlib is not installed", hint="pip install 'statelog[tradeoff]', or leave --plot out")
+        raise Misconfigured(
+            "matplotlib is not installed", hint="pip install '.[tradeoff]' in the clone, or leave --plot out"
+        )
     if path.suffix not in FORMATS or not path.absolute().parent.is_dir():
         raise Misconfigured(f"no plot can be written to {path}", hint=f"a name that ends in {', '.join(FORMATS)}, "
                             "in a directory that is there")  # fmt: skip

@@ -29,7 +29,7 @@ answer may come first, and a kill lose what the source's offsets say was folded.
 def how_to_get_one(url: str | None) -> str | None:
     """What is missing to measure with Redis, and where it comes from; None when it is all there."""
     if find_spec("redis") is None:
-        return "its client is not installed: pip install 'statelog[tradeoff]'"
+        return "its client is not installed: pip install '.[tradeoff]' in the clone"
     if url is None and shutil.which("redis-server") is None and shutil.which("docker") is None:
         return "there is none: apt-get install redis-server (or brew install redis), or set STATELOG_REDIS_URL"
     return None
