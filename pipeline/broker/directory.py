@@ -44,10 +44,6 @@ class DataDirectory:
         """Whether Kafka's storage is complete: the file that it writes last is there."""
         return (self.logs / "meta.properties").exists()
 
-    def killed(self) -> bool:
-        """Whether the last broker on it did not end in good order: the file that it then leaves is not there."""
-        return self.formatted() and not (self.logs / ".kafka_cleanshutdown").exists()
-
     def say_holder(self, holder: str) -> None:
         """What somebody who finds the directory taken is told."""
         os.pwrite(self.lock, holder.encode(), 0)

@@ -180,8 +180,8 @@ class EmbeddedBroker:
             return java_command(java, jars, directory.root, self._heap_mb, options, main, *arguments)
 
         output = directory.java_output
-        killed = directory.killed()
-        if not directory.formatted():
+        used_before = directory.formatted()
+        if not used_before:
             with output.open("ab") as written:
                 done = subprocess.run(
                     command("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(directory.properties)),
@@ -201,7 +201,7 @@ class EmbeddedBroker:
                 orphan_directory=directory.root if directory.temporary else None,
             )
 
-        if killed:
+        if used_before:
             alone = directory.root / "controller.properties"
             alone.write_text(controller_properties(directory.logs, controller_port), "ascii")
             fence_dead_broker(lambda: kafka(alone), directory)

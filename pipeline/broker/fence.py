@@ -1,4 +1,4 @@
-"""After a kill: let the controller declare the dead broker dead before the new one comes up.
+"""Let the controller declare the last broker dead before the new one comes up.
 
 A cluster's controllers outlive a broker and fence it before it is back. Here both die at once, and the restarted broker
 believes the last metadata, in which it still leads everything. It takes up the transactions that were about to end, is

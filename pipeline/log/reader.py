@@ -10,32 +10,78 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from pipeline.errors import Retryable, StateUnusable
 from pipeline.log.api import Committed, Message, TopicPartition
+from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
 from pipeline.log.group_offsets import GroupOffsets
 
+METADATA_TIMEOUT_S = 5.0
+
 
 class KafkaReader:
-    """Used by restores, verification and look-ups; one thread at a time."""
+    """Used by restores, verification and look-ups; one thread at a time.
+
+    A client whose brokers have all gone was seen to know of none when they were back, and to look for none, ever. So
+    one that has worked, and hears that all are away or gets no answer, is ended, and the next goes on where it was.
+    """
 
     def __init__(self, configuration: Mapping[str, Any], *, grouped: bool) -> None:
         """`grouped`: whether the group is one to ask for offsets, or only a name that the client demands."""
-        self._consumer = Consumer(dict(configuration))
-        self._offsets = GroupOffsets(configuration)
+        tell = configuration["error_cb"]
+
+        def note(error: KafkaError) -> None:
+            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
+            tell(error)
+
+        self._configuration = {**configuration, "error_cb": note}
         # It looks for its group's coordinator, whether anybody asks or not; who has no group needs no right to one.
         self._passing = set() if grouped else {KafkaError.GROUP_AUTHORIZATION_FAILED}
+        self._offsets = GroupOffsets(configuration)
+        self._hurt = False
+        self._worked = False
+        """Whether this client was ever answered: one that was made in an outage waits for the end of it."""
+        self._consumer = Consumer(self._configuration)
+        self._begun = True
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Replace what is read. Raises Retryable while the cluster does not answer."""
+        self._consumer.poll(0)  # what it has heard; a record that comes with it belongs to what is replaced
+        self._positions, self._paused = dict(positions), set()
+        if self._hurt and self._worked:
+            self._make_anew()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._begun = False
+        wanted = [_kafkas(each, offset) for each, offset in self._positions.items()]
         try:
             # Without this look-up the client may sit for up to a second before its first fetch.
-            for topic in {each.topic for each in positions}:
-                self._consumer.list_topics(topic, timeout=10)
-            wanted = [KafkaTopicPartition(each.topic, each.partition, offset) for each, offset in positions.items()]
+            for topic in {each.topic for each in self._positions}:
+                self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S)
             self._consumer.assign(wanted)
             # The client keeps a pause over assignments: what was paused once would never be read again.
             self._consumer.resume(wanted)
+            self._consumer.pause([_kafkas(each) for each in self._paused])
         except KafkaException as error:
+            if self._worked:
+                self._make_anew()
             raise translate(error) from error
+        self._begun = self._worked = True
+
+    def _make_anew(self) -> None:
+        gone: list[object] = [self._consumer]
+        self._consumer = Consumer(self._configuration)
+        end_beside(gone)
+        self._hurt = self._worked = self._begun = False
+
+    def _go_on_where_it_was(self) -> None:
+        """By another client. Raises Retryable while the cluster does not answer."""
+        if self._hurt and self._worked:
+            self._positions |= {each: at for each in self._positions if (at := self._position(each)) is not None}
+            self._make_anew()
+        if not self._begun:
+            self._begin()
 
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
         offsets = [
@@ -51,9 +97,11 @@ class KafkaReader:
                 raise translate(each.error)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        self._consumer.pause([KafkaTopicPartition(each.topic, each.partition) for each in partitions])
+        self._paused |= set(partitions)
+        self._consumer.pause([_kafkas(each) for each in partitions])
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
+        self._go_on_where_it_was()
         try:
             messages: list[Any] = self._consumer.consume(limit, timeout_s)
         except KafkaException as failure:
@@ -68,8 +116,11 @@ class KafkaReader:
         return [message for message in messages if message.error() is None] if errors else messages
 
     def position(self, partition: TopicPartition) -> int | None:
+        return self._position(partition) if self._begun else None
+
+    def _position(self, partition: TopicPartition) -> int | None:
         try:
-            found = self._consumer.position([KafkaTopicPartition(partition.topic, partition.partition)])[0].offset
+            found = self._consumer.position([_kafkas(partition)])[0].offset
         except KafkaException as error:
             raise translate(error) from error
         return int(found) if found >= 0 else None
@@ -80,3 +131,9 @@ class KafkaReader:
     def close(self) -> None:
         self._offsets.close()
         self._consumer.close()
+
+
+def _kafkas(partition: TopicPartition, offset: int | None = None) -> KafkaTopicPartition:
+    if offset is None:
+        return KafkaTopicPartition(partition.topic, partition.partition)
+    return KafkaTopicPartition(partition.topic, partition.partition, offset)
