@@ -58,8 +58,9 @@ lock: ## compile the locked requirements anew
 	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 		benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
-schemas: $(READY) ## publish the JSON Schemas of the models
+schemas: $(READY) ## publish the JSON Schemas of the models, and the OpenAPI document
 	@$(BIN)/python -m schemas.publish
+	@$(BIN)/python -m pipeline.query.openapi
 
 clean: ## remove the environment, the caches and the built site
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

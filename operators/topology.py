@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Generic, Protocol, TypeVar
 
 from operators.api import AggregateFactory, TransformFactory
@@ -130,6 +131,33 @@ class Topology:
             if stage.name == name:
                 return stage
         raise KeyError(name)
+
+    @property
+    def first_topic(self) -> str:
+        """Where what comes from outside enters."""
+        return self.stages[0].source
+
+    def way_to(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages by which records of the first topic come to this one's source, each after those that feed it.
+
+        None where it reads the first topic itself, where nothing leads there, and where the way goes in a circle.
+        """
+        feeding = {
+            each.name: [other.name for other in self.stages if each.source in other.outputs] for each in self.stages
+        }
+        try:
+            ordered = list(TopologicalSorter(feeding).static_order())
+        except CycleError:
+            return ()
+        reached: set[str] = set()
+        for name in ordered:
+            if self.stage(name).source == self.first_topic or not reached.isdisjoint(feeding[name]):
+                reached.add(name)
+        leading = {stage.name}
+        for name in reversed(ordered):
+            if name in leading:
+                leading.update(feeding[name])
+        return tuple(self.stage(name) for name in ordered if name in reached & leading and name != stage.name)
 
     @property
     def aggregates(self) -> tuple[AggregateStage, ...]:

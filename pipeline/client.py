@@ -29,9 +29,11 @@ from pipeline.query.key_text import path_segment
 from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.status import silent
 from pipeline.query.verifying import verify_everywhere
+from pipeline.query.waiting import MAX_WAIT_MS
 from pipeline.query.wire import (
     STANDBY,
     STATUS_PATH,
+    STREAM_SUFFIX,
     TABLES_ROOT,
     VERIFY_PATH,
     Item,
@@ -81,6 +83,7 @@ class Client:
         self._workers = workers
         self._admin = admin
         self._outgoing = outgoing
+        self._patience_s = patience_s
         self._asker = Asker(workers.doubt, patience_s, outgoing)
 
     @classmethod
@@ -113,20 +116,42 @@ class Client:
     ) -> None:
         self.close()
 
-    def get(self, table: str, key: str, *, view: str | None = None, standby_ok: bool = False) -> Row | None:
+    def get(
+        self,
+        table: str,
+        key: str,
+        *,
+        view: str | None = None,
+        standby_ok: bool = False,
+        max_lag: int | None = None,
+        min_position: str | None = None,
+    ) -> Row | None:
         """One row; None when its owner says that there is none.
 
         With `standby_ok` a standby may answer while the owner cannot, as `meta` then tells. One that has no such row
-        gives a Row that says `absent`, as it cannot speak for the owner.
+        gives a Row that says `absent`, as it cannot speak for the owner. With `max_lag` nobody answers who is more
+        records than that behind the source. With `min_position` (`PARTITION:OFFSET` of the first topic, several with
+        commas between) the answer comes once those messages are folded or refused.
         Raises Unavailable, Refused, Misconfigured (an unknown table, or a text that can be no key).
         """
         target = _target(f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}", view=view,
-                         standby="true" if standby_ok else None)  # fmt: skip
+                         standby="true" if standby_ok else None, **self._freshness(max_lag, min_position))  # fmt: skip
         try:
             return msgspec.json.decode(self._asker.ask(lambda: self._workers.of_table(table, key), target), type=Row)
         except Absent as absent:
             meta = absent.meta
             return None if meta is None or meta.served_by != STANDBY else Row(key, None, meta, absent=True)
+
+    def watch(self, table: str, key: str, *, view: str | None = None) -> Iterator[Row]:
+        """A row as it is, and then after each commit that touches it; the latest alone for who is slower than commits.
+
+        A row that does not exist (any more) is a Row that says `absent`. Goes on when the partition moves, and never
+        ends by itself. Raises as `get` does, once nothing has been heard for as long as the patience lasts.
+        """
+        path = f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}{STREAM_SUFFIX}"
+        for event in self._asker.listen(lambda: self._workers.of_table(table, key), _target(path, view=view)):
+            row = msgspec.json.decode(event.data, type=Row)
+            yield replace(row, absent=event.event == "absent")
 
     def pages(
         self,
@@ -139,6 +164,8 @@ class Client:
         limit: int | None = None,
         incomplete_ok: bool = False,
         standby_ok: bool = False,
+        max_lag: int | None = None,
+        min_position: str | None = None,
     ) -> Iterator[Page]:
         """A table in key order over all partitions, at most `limit` rows, a page at a time, each with what its owners
         say of it.
@@ -146,24 +173,43 @@ class Client:
         Every page is exact for the moment that its `meta` tells; rows that change between two pages may be in either
         state. With `standby_ok`, standbys answer for partitions whose owner cannot, as `meta` tells of each; a page may
         then be as of an earlier moment than the one before it. With `incomplete_ok`, partitions that nobody answers for
-        are told in `meta` and left out.
+        are told in `meta` and left out; `max_lag` and `min_position` keep those from answering that are too far behind.
         """
         path = f"{TABLES_ROOT}/{path_segment(table)}"
-        options = {"prefix": prefix or None, "view": view, "partial": "true" if incomplete_ok else None}
+        options: dict[str, str | int | None] = {
+            "prefix": prefix or None,
+            "view": view,
+            "partial": "true" if incomplete_ok else None,
+        }
         options |= {"after": after, "standby": "true" if standby_ok else None}
+        options |= self._freshness(max_lag, min_position)
         return self._pages(lambda: self._workers.of_table(table), path, options, page_rows, limit)
 
     def scan(
-        self, table: str, prefix: str = "", *, limit: int | None = None, view: str | None = None
+        self,
+        table: str,
+        prefix: str = "",
+        *,
+        limit: int | None = None,
+        view: str | None = None,
+        max_lag: int | None = None,
+        min_position: str | None = None,
     ) -> Iterator[Item]:
         """The rows of a table, at most `limit`, in key order over all partitions, as their owners have them."""
-        return _items(self.pages(table, prefix, view=view, limit=limit))
+        return _items(self.pages(table, prefix, view=view, limit=limit, max_lag=max_lag, min_position=min_position))
 
     def rows(
-        self, table: str, key: str, select: Mapping[str, str | int] | None = None, *, view: str | None = None
+        self,
+        table: str,
+        key: str,
+        select: Mapping[str, str | int] | None = None,
+        *,
+        view: str | None = None,
+        max_lag: int | None = None,
+        min_position: str | None = None,
     ) -> Iterator[Item]:
         """The rows of one key of a table that has many, as their owner has them; see `pages_of_key`."""
-        return _items(self.pages_of_key(table, key, select, view=view))
+        return _items(self.pages_of_key(table, key, select, view=view, max_lag=max_lag, min_position=min_position))
 
     def pages_of_key(
         self,
@@ -173,13 +219,16 @@ class Client:
         *,
         view: str | None = None,
         standby_ok: bool = False,
+        max_lag: int | None = None,
+        min_position: str | None = None,
     ) -> Iterator[Page]:
         """The rows of one key of a table that has many, narrowed by the parameters that its `select` knows, a page at a
-        time. `standby_ok` is as in `pages`.
+        time. `standby_ok`, `max_lag` and `min_position` are as in `pages`.
         """
         path = f"{TABLES_ROOT}/{path_segment(table)}/{path_segment(key)}"
         find = partial(self._workers.of_table, table, key)
-        options = {"view": view, "standby": "true" if standby_ok else None, **(select or {})}
+        options: dict[str, str | int | None] = {"view": view, "standby": "true" if standby_ok else None}
+        options |= self._freshness(max_lag, min_position) | dict(select or {})
         return self._pages(find, path, options, PAGE_ROWS, None)
 
     def status(self, stage: str | None = None) -> list[PartitionRow]:
@@ -203,6 +252,11 @@ class Client:
             if missing:
                 told = ", ".join(f"{row.partition} ({row.state})" for row in missing)
                 raise Unavailable(f"nobody has proved these partitions: {told}", hint="see statelog status, then again")
+
+    def _freshness(self, max_lag: int | None, min_position: str | None) -> dict[str, str | int | None]:
+        """As parameters. A worker waits as long as this client would go on asking."""
+        wait_ms = None if min_position is None else min(round(self._patience_s * 1000), MAX_WAIT_MS)
+        return {"max_lag": max_lag, "min_position": min_position, "wait_ms": wait_ms}
 
     def _status(self, stage: str) -> list[PartitionRow]:
         """What any worker says, once; where nobody says anything, what the cluster knows."""

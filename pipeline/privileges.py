@@ -33,7 +33,7 @@ def privileges(topology: Topology, prefix: str) -> dict[str, list[Privilege]]:
     """
     kinds = {stage.name: _worker(topology, stage) for stage in topology.stages}
     kinds |= {
-        PRODUCE: _topics([topology.stages[0].source], "write"),
+        PRODUCE: _topics([topology.first_topic], "write"),
         QUERY: _query(topology),
         FORGET: [*_query(topology), *_forget(topology)],
         REDRIVE: [*_query(topology), *_redrive(topology)],
@@ -60,6 +60,7 @@ def _worker(topology: Topology, stage: Stage) -> list[Privilege]:
         *_topics(topology.changelogs, "describe_configs"),
         *_groups([stage], "read"),
         *_groups(topology.aggregates, "describe"),
+        *_upstream(topology, stage),
         Privilege("transactional_id", f"{stage.name}-", "write", prefixed=True),
         # For the group protocol `consumer`, whose session time-out is kept by the broker.
         *_groups([stage], "describe_configs", "alter_configs"),
@@ -68,6 +69,14 @@ def _worker(topology: Topology, stage: Stage) -> list[Privilege]:
 
 def _changelogs(stage: Stage) -> list[str]:
     return [table.changelog for table in stage.tables] if isinstance(stage, AggregateStage) else []
+
+
+def _upstream(topology: Topology, stage: Stage) -> list[Privilege]:
+    """To say whether a message has come through the stages before: how far they are, and what is left to them."""
+    if not isinstance(stage, AggregateStage):
+        return []
+    way = topology.way_to(stage)
+    return [*_topics([each.source for each in way], "read"), *_groups(way, "describe")]
 
 
 def _query(topology: Topology) -> list[Privilege]:

@@ -21,6 +21,7 @@ from pipeline.query.outgoing import Outgoing
 from pipeline.query.protection import Protection
 from pipeline.query.receiving import PeerCheckpoints
 from pipeline.query.server import HttpServer
+from pipeline.query.upstream import Upstream
 from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.cluster import look_up, require_same_count
 from pipeline.runtime.collector import quiet_collector
@@ -82,7 +83,7 @@ def run_worker(
         cleanup.callback(traces.close)
         worker = Worker(settings, identity, log, tasks, metrics=metrics, reach=reach, traces=traces,
                         confirm_every_s=confirm_every_s, ownerless=watch_ownerless(around, identity))  # fmt: skip
-        view, server = _shown(settings, topology, tasks, worker, identity, admin, directory, metrics, listener,
+        view, server = _shown(settings, topology, tasks, worker, identity, log, admin, directory, metrics, listener,
                               protection, outgoing)  # fmt: skip
         metrics.registry.register(WorkerGauges(stage.name, view, topics.partitions, version("statelog")))
         cleanup.enter_context(_beside(view, server))
@@ -112,6 +113,7 @@ def _shown(
     tasks: StatelessTasks | AggregateTasks,
     worker: Worker,
     identity: WorkerIdentity,
+    log: Log,
     admin: Admin,
     directory: Directory,
     metrics: WorkerMetrics,
@@ -126,7 +128,8 @@ def _shown(
         return view, HttpServer(served, listener, protection.tls)
     owner = AggregateView(worker, identity, topology, tasks, admin, settings)
     verify = noting(metrics.verified, verifier(settings, owner))
-    served = application(owner, directory, verify, donor(settings, owner), metrics.registry,
+    upstream = Upstream(topology, owner.stage, directory.partitions, settings.prefix, admin, log.reader)
+    served = application(owner, directory, upstream, verify, donor(settings, owner), metrics.registry,
                          credentials=protection.credentials, outgoing=outgoing)  # fmt: skip
     return owner, HttpServer(served, listener, protection.tls)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from operators.topology import Topology
     from pipeline.client import Client, Meta, Page
 
+DEFAULT_WAIT_S = 10.0
+
 Table = Annotated[str | None, typer.Option(help="the table; none: the first of the topology")]
 View = Annotated[str | None, typer.Option(help="another way to show a row, of those that the table has")]
 StandbyOk = Annotated[
@@ -25,6 +27,16 @@ StandbyOk = Annotated[
         help="standbys may answer while owners cannot, and are named; JSON of lists is then a page a line",
     ),
 ]
+MaxLag = Annotated[
+    int | None, typer.Option(min=0, help="refuse an answer that is more records than this behind the source")
+]
+MinPosition = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PARTITION:OFFSET,…", help="answer once these messages are in, as `produce --json` returns them"
+    ),
+]
+Wait = Annotated[float, typer.Option(min=0, help="seconds to go on asking while there is no answer")]
 StageOption = Annotated[str | None, typer.Option(help="the aggregate stage; none: all of them")]
 
 SETTINGS = ("http_ca_file", "http_token_file")
@@ -32,13 +44,13 @@ SETTINGS = ("http_ca_file", "http_token_file")
 
 
 @contextmanager
-def asking(run: Run) -> Iterator[tuple[Client, Topology]]:
+def asking(run: Run, wait_s: float = DEFAULT_WAIT_S) -> Iterator[tuple[Client, Topology]]:
     """A client of the pipeline that the settings name. Raises Misconfigured."""
     from pipeline.client import Client
     from pipeline.runtime.start import load_topology
 
     topology = load_topology(run.settings)
-    with Client.connect(run.settings, topology) as client:
+    with Client.connect(run.settings, topology, patience_s=wait_s) as client:
         yield client, topology
 
 

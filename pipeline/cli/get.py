@@ -3,34 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.asking import StandbyOk, Table, View, asking, simple_fields, table_or_first, who_answered
+from pipeline.cli.asking import (
+    DEFAULT_WAIT_S,
+    MaxLag,
+    MinPosition,
+    StandbyOk,
+    Table,
+    View,
+    Wait,
+    asking,
+    simple_fields,
+    table_or_first,
+    who_answered,
+)
 from pipeline.cli.options import Run
 from pipeline.cli.output import Output
-from pipeline.errors import PipelineError
+from pipeline.errors import Misconfigured, PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.client import Row
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="the row's key; of the IoT tables: the device id")]
 
+Watch = Annotated[bool, typer.Option("--watch", help="go on with every change, until interrupted")]
 
-def get(run: Run, key: Key, table: Table = None, view: View = None, standby: StandbyOk = False) -> None:
+
+def get(
+    run: Run,
+    key: Key,
+    table: Table = None,
+    view: View = None,
+    standby: StandbyOk = False,
+    max_lag: MaxLag = None,
+    min_position: MinPosition = None,
+    wait: Wait = DEFAULT_WAIT_S,
+    watch: Watch = False,
+) -> None:
     """Show one row, and who says so: its owner, the position it has folded to, and how far that is behind."""
-    import msgspec
-
-    with asking(run) as (client, topology):
+    if watch and (standby or max_lag is not None or min_position is not None):
+        raise Misconfigured("--watch follows the owner", hint="leave --standby, --max-lag and --min-position out")
+    with asking(run, wait) as (client, topology):
         name = table_or_first(topology, table)
-        row = client.get(name, key, view=view, standby_ok=standby)
+        if watch:
+            for each in client.watch(name, key, view=view):
+                _tell(run.output, each)
+                run.output.say("")
+            return
+        row = client.get(name, key, view=view, standby_ok=standby, max_lag=max_lag, min_position=min_position)
     if row is None or row.absent:
         who = "its owner answered" if row is None else who_answered(row.meta)
         raise PipelineError(f"{name} has no row {key}", hint=f"{who}; `statelog scan` lists what there is")
-    if run.output.as_json:
-        run.output.record(msgspec.to_builtins(row))
+    _tell(run.output, row)
+
+
+def _tell(output: Output, row: Row) -> None:
+    import msgspec
+
+    if output.as_json:
+        output.record(msgspec.to_builtins(row))
         return
-    _show(run.output, row.value)
-    run.output.say("")
-    run.output.say(who_answered(row.meta))
+    if row.absent:
+        output.say(f"there is no row {row.key}")
+    else:
+        _show(output, row.value)
+    output.say("")
+    output.say(who_answered(row.meta))
 
 
 def _show(output: Output, value: Any) -> None:

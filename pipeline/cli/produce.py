@@ -98,7 +98,7 @@ def _telemetry_of(run: Run) -> tuple[str, list[TopicPartition]]:
     from pipeline.log.api import TopicPartition
     from pipeline.runtime.start import load_topology
 
-    topic = run.settings.prefix + load_topology(run.settings).stages[0].source
+    topic = run.settings.prefix + load_topology(run.settings).first_topic
     found = KafkaAdmin(run.settings).topics([topic])
     if topic not in found:
         raise Misconfigured(f"topic {topic} is missing", hint="`statelog topics create` makes it")

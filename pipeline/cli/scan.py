@@ -7,9 +7,13 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.asking import (
+    DEFAULT_WAIT_S,
+    MaxLag,
+    MinPosition,
     StandbyOk,
     Table,
     View,
+    Wait,
     asking,
     print_pages,
     say_who_stood_in,
@@ -29,14 +33,18 @@ def scan(
     table: Table = None,
     view: View = None,
     standby: StandbyOk = False,
+    max_lag: MaxLag = None,
+    min_position: MinPosition = None,
+    wait: Wait = DEFAULT_WAIT_S,
 ) -> None:
     """List rows in key order over all partitions. A partition that cannot answer is an error, not a gap.
 
     On a pipeline that is being fed, each page of 500 rows is as of its own moment.
     """
-    with asking(run) as (client, topology):
+    with asking(run, wait) as (client, topology):
         name = table_or_first(topology, table)
-        found = client.pages(name, prefix, limit=limit or None, view=view, standby_ok=standby)
+        found = client.pages(name, prefix, limit=limit or None, view=view, standby_ok=standby, max_lag=max_lag,
+                             min_position=min_position)  # fmt: skip
         if run.output.as_json and standby:
             print_pages(run.output, found)
             return

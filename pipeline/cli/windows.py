@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.asking import StandbyOk, asking, print_pages, say_who_stood_in
+from pipeline.cli.asking import (
+    DEFAULT_WAIT_S,
+    MaxLag,
+    MinPosition,
+    StandbyOk,
+    Wait,
+    asking,
+    print_pages,
+    say_who_stood_in,
+)
 from pipeline.cli.get import Key
 from pipeline.cli.options import Run
 from pipeline.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from pipeline.client import Client, Page
+    from pipeline.client import Page, Row
 
 CLOSED_TABLE = "device-windows"
 OPEN_TABLE, OPEN_VIEW = "device-state", "open-windows"
@@ -36,16 +45,22 @@ def windows(
     stop: To = None,
     table: WindowTable = None,
     standby: StandbyOk = False,
+    max_lag: MaxLag = None,
+    min_position: MinPosition = None,
+    wait: Wait = DEFAULT_WAIT_S,
 ) -> None:
     """List the windows of a device in the order of their metrics and times."""
     if open_ and (start or stop or table):
         raise Misconfigured("--open lists all open windows", hint="leave --from, --to and --table out")
-    with asking(run) as (client, _):
+    with asking(run, wait) as (client, _):
         if open_:
-            pages = _open(client, key, metric, standby)
+            row = client.get(OPEN_TABLE, key, view=OPEN_VIEW, standby_ok=standby, max_lag=max_lag,
+                             min_position=min_position)  # fmt: skip
+            pages = _open(row, metric)
         else:
             select = _select(metric, start, stop)
-            pages = list(client.pages_of_key(table or CLOSED_TABLE, key, select, standby_ok=standby))
+            pages = list(client.pages_of_key(table or CLOSED_TABLE, key, select, standby_ok=standby, max_lag=max_lag,
+                                             min_position=min_position))  # fmt: skip
     if run.output.as_json and standby:
         print_pages(run.output, pages)
         return
@@ -69,10 +84,9 @@ def _select(metric: str | None, start: str | None, stop: str | None) -> dict[str
     return select
 
 
-def _open(client: Client, key: str, metric: str | None, standby: bool) -> list[Page]:
+def _open(row: Row | None, metric: str | None) -> list[Page]:
     from pipeline.client import Item, Page
 
-    row = client.get(OPEN_TABLE, key, view=OPEN_VIEW, standby_ok=standby)
     if row is None:
         return []
     windows = [] if row.absent else [window for window in row.value if metric in (None, window["metric"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -23,20 +23,31 @@ from pipeline.query.donation import CheckpointRoutes, Donate
 from pipeline.query.gate import Gate, behind_the_gate
 from pipeline.query.guard import Guard
 from pipeline.query.health import HealthRoutes
+from pipeline.query.openapi import document
 from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.patience import Deadline
 from pipeline.query.peers import Peers
 from pipeline.query.problems import Problem
 from pipeline.query.status import StatusRoutes
 from pipeline.query.tables import TableRoutes
+from pipeline.query.upstream import Upstream
 from pipeline.query.verification import Verify, VerifyRoutes
-from pipeline.query.wire import CHECKPOINT_PATH, RESERVED_TABLE_NAMES, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
+from pipeline.query.wire import (
+    CHECKPOINT_PATH,
+    OPENAPI_PATH,
+    RESERVED_TABLE_NAMES,
+    STATUS_PATH,
+    TABLES_ROOT,
+    VERIFY_PATH,
+    encode,
+)
 from pipeline.runtime.view import HealthView, WorkerView
 
 
 def application(
     view: WorkerView,
     directory: Directory,
+    upstream: Upstream,
     verify: Verify,
     donate: Donate,
     registry: CollectorRegistry,
@@ -53,7 +64,7 @@ def application(
     if taken:
         raise Misconfigured(f"a table cannot be named {', '.join(sorted(taken))}", hint="rename it in the topology")
     peers = Peers(view, directory, outgoing)
-    tables = TableRoutes(view, peers)
+    tables = TableRoutes(view, peers, upstream)
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: Starlette) -> AsyncIterator[None]:
@@ -68,6 +79,7 @@ def application(
             Route(STATUS_PATH, StatusRoutes(view, peers).status),
             Route(VERIFY_PATH, VerifyRoutes(view, peers, verify).verify),
             Route(CHECKPOINT_PATH + "/{partition}", CheckpointRoutes(view, directory.partitions, donate).checkpoint),
+            Route(OPENAPI_PATH, _always(document(view.stage))),
             Route(TABLES_ROOT + "/{table}", tables.list_rows),
             Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
         ],
@@ -96,6 +108,15 @@ def _application(
         exception_handlers=dict.fromkeys([Problem, PipelineError, HTTPException, Exception], _explain),
         lifespan=lifespan,
     )
+
+
+def _always(answer: Mapping[str, object]) -> Callable[[Request], Awaitable[Response]]:
+    encoded = encode(answer)
+
+    async def respond(_request: Request) -> Response:
+        return Response(encoded, media_type="application/json")
+
+    return respond
 
 
 def _shown(route: BaseRoute) -> str:

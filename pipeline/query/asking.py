@@ -10,17 +10,21 @@ PipelineError
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 import msgspec
+from httpx_sse import ServerSentEvent, connect_sse
 
 from pipeline.errors import PipelineError, Retryable
 from pipeline.query.outgoing import Outgoing
+from pipeline.query.waiting import timeout_for
 from pipeline.query.wire import Meta, ProblemDocument
 
 PAUSE_S = 0.2
 TIMEOUT = httpx.Timeout(10.0, connect=2.0)
+STREAM_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
+"""Of silence: a stream says something every ten seconds."""
 
 
 class Unavailable(Retryable):
@@ -92,11 +96,58 @@ class Asker:
             self._doubt()
             time.sleep(PAUSE_S)
 
+    def listen(self, find: Callable[[], Sequence[str]], target: str) -> Iterator[ServerSentEvent]:
+        """Events of a stream, which is opened again, where it had come to, whenever it ends; never the end itself.
+
+        Raises as `ask` does, once nothing has been heard for as long as the patience lasts.
+        """
+        last_id = ""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            reason: PipelineError = Unavailable("the stream has ended")
+            try:
+                for event in self._stream(find(), target, last_id):
+                    last_id = event.id or last_id
+                    yield event
+                    deadline = time.monotonic() + self._patience_s
+            except NoWorkers:
+                raise
+            except Retryable as error:
+                reason = error
+            if time.monotonic() >= deadline:
+                raise reason
+            self._doubt()
+            time.sleep(PAUSE_S)
+
+    def _stream(self, addresses: Sequence[str], target: str, last_id: str) -> Iterator[ServerSentEvent]:
+        reason: PipelineError = NoWorkers("no worker answers queries", hint="start one: statelog worker aggregate")
+        headers = {"last-event-id": last_id} if last_id else {}
+        for address in addresses:
+            try:
+                with connect_sse(
+                    self._http, "GET", self._outgoing.url(address, target), headers=headers, timeout=STREAM_TIMEOUT
+                ) as source:
+                    if source.response.status_code != httpx.codes.OK:
+                        source.response.read()
+                        raise failure(told(source.response))
+                    for event in source.iter_sse():
+                        if event.event == "end":
+                            return
+                        yield event
+                    return
+            except httpx.TransportError as error:
+                found: PipelineError = Unavailable(f"the worker at {address} does not answer: {type(error).__name__}")
+            except Unavailable as unavailable:
+                found = unavailable
+            reason = found if isinstance(reason, NoWorkers) else reason
+        raise reason
+
     def _once(self, addresses: Sequence[str], target: str) -> bytes:
         reason: PipelineError = NoWorkers("no worker answers queries", hint="start one: statelog worker aggregate")
         for address in addresses:
             try:
-                answer = self._http.get(self._outgoing.url(address, target))
+                asked = self._outgoing.url(address, target)
+                answer = self._http.get(asked, timeout=timeout_for(target, TIMEOUT))
             except httpx.TransportError as error:
                 found: PipelineError = Unavailable(f"the worker at {address} does not answer: {type(error).__name__}")
             else:

@@ -21,7 +21,8 @@ from pipeline.query.credentials import ANYONE, NOBODY, Caller, Credentials
 from pipeline.query.outgoing import ASKED_WITH
 from pipeline.query.problems import Problem
 from pipeline.query.rights import READ, Right
-from pipeline.query.wire import CHECKPOINT_PATH, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
+from pipeline.query.stream import asked_key
+from pipeline.query.wire import CHECKPOINT_PATH, OPENAPI_PATH, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Served to everybody: who starts and stops workers has no token. Without one they say yes or no, and not why."""
@@ -30,6 +31,7 @@ NEEDED: Final[Mapping[str, Right | None]] = {
     **dict.fromkeys(PROBES),
     "/metrics": Right.METRICS,
     STATUS_PATH: Right.STATUS,
+    OPENAPI_PATH: Right.STATUS,
     VERIFY_PATH: Right.VERIFY,
     CHECKPOINT_PATH + "/{partition}": Right.CHECKPOINT,
 }
@@ -135,7 +137,7 @@ def _asked_for(request: Request, stage: AggregateStage) -> bytes:
     """What every row begins with that the request can show; where that cannot be said, nothing: the whole table."""
     if "key" in request.path_params:
         try:
-            return stage.table(request.path_params["table"]).key.parse(request.path_params["key"])
+            return stage.table(request.path_params["table"]).key.parse(asked_key(request))
         except (KeyError, ValueError):
             return b""
     prefixes = request.query_params.getlist("prefix")

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from pipeline.query.problems import Problem
 from pipeline.query.wire import DEFAULT_LIMIT, MAX_LIMIT
 
+FRESHNESS = ("max_lag", "min_position", "wait_ms")
+"""What every question about rows knows."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -29,6 +31,16 @@ def limit_of(parameters: dict[str, str]) -> int:
     text = parameters.get("limit", str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
         raise Problem("bad-parameter", f"limit is a number from 1 to {MAX_LIMIT}, not {text!r}")
+    return int(text)
+
+
+def whole_number_of(parameters: dict[str, str], name: str) -> int | None:
+    """None when it is not given."""
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Problem("bad-parameter", f"{name} is a whole number, 0 or more, not {text!r}")
     return int(text)
 
 

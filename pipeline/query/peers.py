@@ -15,12 +15,15 @@ from pipeline.errors import PipelineError
 from pipeline.query.directory import Directory
 from pipeline.query.outgoing import Outgoing
 from pipeline.query.problems import Problem
+from pipeline.query.waiting import timeout_for
 from pipeline.query.wire import ROUTED_HEADER
 from pipeline.runtime.view import WorkerView
 
 Told = TypeVar("Told")
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+STREAM_TIMEOUT = httpx.Timeout(30.0, connect=1.0)
+"""Of silence: a stream says something every ten seconds."""
 
 
 class Peers:
@@ -65,10 +68,15 @@ class Peers:
             address=None if owner is None else owner.address,
         )
 
-    async def pass_on(self, request: Request, partition: int) -> Response:
-        """The owner's answer to this request, whatever it says; Problem when there is no owner that answers."""
+    async def pass_on(self, request: Request, partition: int, wait_ms: int | None = None) -> Response:
+        """The owner's answer to this request, whatever it says; Problem when there is no owner that answers.
+
+        `wait_ms` is what a question that waits has left.
+        """
         target = request.scope["raw_path"].decode("ascii")
         query = request.scope["query_string"].decode("ascii")
+        if wait_ms is not None:
+            query = request.url.include_query_params(wait_ms=wait_ms).query
         target = f"{target}?{query}" if query else target
         try:
             answer = await self._ask_owner(request.method, partition, target)
@@ -78,24 +86,55 @@ class Peers:
             answer = await self._ask_owner(request.method, partition, target)
         return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
+    async def open_stream(self, request: Request, partition: int) -> httpx.Response:
+        """The owner's answer whose body is still to come: read it and close it. Problem when there is none."""
+        target = request.scope["raw_path"].decode("ascii") + "?" + request.scope["query_string"].decode("ascii")
+        place = {name: value for name, value in request.headers.items() if name == "last-event-id"}
+        answer = await self._send(await self._owner(partition), "GET", target, STREAM_TIMEOUT, place, stream=True)
+        if answer.status_code != httpx.codes.OK:
+            await answer.aread()
+        if answer.status_code == 421:
+            self.directory.doubt()
+        return answer
+
     async def _ask_owner(self, method: str, partition: int, target: str) -> httpx.Response:
-        owner = (await self.owners()).get(partition)
-        if owner is None:
-            raise Problem("no-owner", f"no worker owns partition {partition}", partition=partition)
-        if owner.worker_id == self._view.worker_id:
-            raise changing_hands(partition, owner)
+        owner = await self._owner(partition)
         answer = await self.ask(owner, target, method=method)
         if answer.status_code == 421:
             raise changing_hands(partition, owner)
         return answer
 
+    async def _owner(self, partition: int) -> ClientId:
+        """Another worker than this one; Problem when the group names none."""
+        owner = (await self.owners()).get(partition)
+        if owner is None:
+            raise Problem("no-owner", f"no worker owns partition {partition}", partition=partition)
+        if owner.worker_id == self._view.worker_id:
+            raise changing_hands(partition, owner)
+        return owner
+
     async def ask(self, worker: ClientId, target: str, *, method: str = "GET") -> httpx.Response:
         """Any answer of that worker; Problem when there is none."""
+        return await self._send(worker, method, target, timeout_for(target, TIMEOUT))
+
+    async def _send(
+        self,
+        worker: ClientId,
+        method: str,
+        target: str,
+        timeout: httpx.Timeout,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stream: bool = False,
+    ) -> httpx.Response:
         if worker.address is None:
             raise Problem("owner-unreachable", f"worker {worker.worker_id} serves no HTTP", owner=worker.worker_id)
-        headers = {ROUTED_HEADER: f"{self._view.worker_id};{self._view.generation}"}
+        routed = {ROUTED_HEADER: f"{self._view.worker_id};{self._view.generation}", **(headers or {})}
         try:
-            return await self._http.request(method, self._outgoing.url(worker.address, target), headers=headers)
+            asked = self._http.build_request(
+                method, self._outgoing.url(worker.address, target), headers=routed, timeout=timeout
+            )
+            return await self._http.send(asked, stream=stream)
         except httpx.HTTPError as error:
             detail = f"worker {worker.worker_id} at {worker.address} does not answer: {type(error).__name__}"
             raise Problem("owner-unreachable", detail, owner=worker.worker_id, address=worker.address) from error

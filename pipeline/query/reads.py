@@ -20,6 +20,9 @@ from pipeline.runtime.view import PartitionState, PartitionStatus, WorkerView
 from pipeline.state.api import Position, StoreView
 from pipeline.state.envelope import unseal
 
+MAX_LAG_AGE_S = 10.0
+"""A lag that was known longer ago says nothing: it is looked up each second."""
+
 Show = Callable[[bytes, Any], Any]
 StoredRow = tuple[bytes, int, bytes]
 """Key, partition and sealed value: in this order they sort as lists do."""
@@ -34,6 +37,8 @@ class Slice:
     after: Cursor | None
     limit: int
     show: Show
+    max_lag: int | None = None
+    """Records that a partition may be behind its source; None: any number."""
 
 
 def show_of(spec: TableSpec[Any], view: str | None) -> Show:
@@ -94,6 +99,9 @@ class Reads:
         if page.unanswered:
             # The same check that found it raises it, with all that it knows; a change of mind is a change of hands.
             self.require_active(partition)
+            status = self._status(partition)
+            if status is not None:
+                require_fresh(self._meta(partition, Position(status.position)), wanted.max_lag)
             raise Problem("rebalancing", page.unanswered[0].reason, partition=partition)
         return page
 
@@ -112,9 +120,15 @@ class Reads:
                     try:
                         store = self._open(stack, partition)
                     except Problem as problem:
-                        failed.append(self._unanswered(partition, problem))
+                        failed.append(self.unanswered(partition, problem))
                         continue
-                    metas.append(self._meta(partition, store.position))
+                    meta = self._meta(partition, store.position)
+                    try:
+                        require_fresh(meta, wanted.max_lag)
+                    except Problem as problem:
+                        failed.append(self.unanswered(partition, problem))
+                        continue
+                    metas.append(meta)
                     streams.append(rows_after(store, partition, wanted))
                 rows = list(islice(heapq.merge(*streams), wanted.limit + 1))
         except StateUnusable as error:
@@ -125,12 +139,12 @@ class Reads:
                 self.require_active(partition)
             except Problem as problem:
                 if partition not in known:
-                    failed.append(self._unanswered(partition, problem))
+                    failed.append(self.unanswered(partition, problem))
         if broken is not None and not failed:
             raise broken
         return rows, metas, failed
 
-    def _unanswered(self, partition: int, problem: Problem) -> Unanswered:
+    def unanswered(self, partition: int, problem: Problem) -> Unanswered:
         return Unanswered(partition, self._view.worker_id, problem.kind, problem.detail)
 
     def _open(self, stack: ExitStack, partition: int) -> StoreView:
@@ -182,6 +196,31 @@ class Reads:
 
     def _status(self, partition: int) -> PartitionStatus | None:
         return next((status for status in self._view.partitions() if status.partition == partition), None)
+
+
+def require_fresh(meta: Meta, max_lag: int | None) -> None:
+    """Problem for an answer that is further behind than that, or of which nobody knows how far it is."""
+    if max_lag is None:
+        return
+    lag = meta.lag
+    if lag is None:
+        detail = f"how far partition {meta.partition} is behind is not known yet"
+    elif lag.age_s > MAX_LAG_AGE_S:
+        detail = f"how far partition {meta.partition} is behind was last known {lag.age_s:.1f} s ago"
+    elif lag.records > max_lag:
+        detail = f"partition {meta.partition} is {lag.records} records behind, more than {max_lag}"
+    else:
+        return
+    raise Problem(
+        "too-stale",
+        detail,
+        hint="ask again when it has caught up, or allow more with max_lag",
+        partition=meta.partition,
+        owner=meta.owner,
+        position=meta.position,
+        lag=lag,
+        max_lag=max_lag,
+    )
 
 
 def rows_after(store: StoreView, partition: int, wanted: Slice) -> Iterator[StoredRow]:

@@ -58,6 +58,8 @@ class StandbyAnswers:
         text = parameters.get("standby", Wish.NONE)
         if text not in set(Wish) or (text == Wish.ONLY and ROUTED_HEADER not in request.headers):
             raise Problem("bad-parameter", f"standby is true or false, not {text!r}")
+        if text != Wish.NONE and "min_position" in parameters:
+            raise Problem("bad-parameter", "min_position is answered by owners alone", hint="leave standby out")
         return Wish(text)
 
     async def reads(self) -> StandbyReads:
@@ -91,7 +93,7 @@ class StandbyAnswers:
         try:
             return await read(reads)
         except Problem as problem:
-            if problem.kind not in {"no-standby", "restoring"}:
+            if problem.kind not in {"no-standby", "restoring", "too-stale"}:
                 raise
         query = request.url.include_query_params(standby=Wish.ONLY).query
         target = f"{request.scope['raw_path'].decode('ascii')}?{query}"

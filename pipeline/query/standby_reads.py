@@ -10,7 +10,7 @@ from typing import Any
 from operators.topology import TableSpec
 from pipeline.errors import StateUnusable
 from pipeline.query.problems import Problem
-from pipeline.query.reads import Show, Slice, StoredRow, decoded, routed_item, rows_after
+from pipeline.query.reads import Show, Slice, StoredRow, decoded, require_fresh, routed_item, rows_after
 from pipeline.query.wire import STANDBY, Lag, Meta, RoutedPage, Unanswered
 from pipeline.runtime.view import WorkerView
 from pipeline.state.api import Position, StoreView
@@ -59,7 +59,9 @@ class StandbyReads:
         """One row more than wanted, which tells whether there are any."""
         with self._standby(partition) as store:
             rows, position = list(islice(rows_after(store, partition, wanted), wanted.limit + 1)), store.position
-        return rows, [self._meta(partition, position)]
+        meta = self._meta(partition, position)
+        require_fresh(meta, wanted.max_lag)
+        return rows, [meta]
 
     @contextmanager
     def _standby(self, partition: int) -> Iterator[StoreView]:

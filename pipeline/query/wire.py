@@ -14,6 +14,9 @@ PROBLEM_TYPE_PREFIX = "urn:problem-type:statelog:"
 TABLES_ROOT = "/v1"
 STATUS_PATH = "/v1/status"
 VERIFY_PATH = "/v1/verify"
+OPENAPI_PATH = "/openapi.json"
+STREAM_SUFFIX = "/stream"
+"""After a row's address."""
 CHECKPOINT_PATH = "/v1/checkpoint"
 RESERVED_TABLE_NAMES = frozenset({"status", "verify", "checkpoint"})
 
@@ -60,7 +63,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     value: Any
     meta: Meta
     absent: bool = False
-    """From the client alone: a standby has no such row, of which it cannot say that the owner has none either."""
+    """From the client alone, and then without a value: whoever `meta` names has no such row. A standby cannot say that
+    the owner has none either."""
 
 
 class Item(msgspec.Struct, frozen=True):

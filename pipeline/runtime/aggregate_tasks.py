@@ -10,6 +10,7 @@ from operators.topology import AggregateStage
 from pipeline.errors import StateUnusable
 from pipeline.log.api import Source, TopicPartition
 from pipeline.partitioning import partition_of
+from pipeline.runtime.changes import Changes
 from pipeline.runtime.cluster import partitions_changed
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.fetch import Fetcher
@@ -45,6 +46,7 @@ class AggregateTasks(Tasks):
         self._opener = opener
         self._make_standbys = make_standbys
         self._fetcher = fetcher
+        self.changes = Changes()
         self.standbys: Standbys | None = None
         self.held: Mapping[int, AggregateTask] = {}
         """Every task here, restoring or active; replaced, never changed."""
@@ -108,6 +110,7 @@ class AggregateTasks(Tasks):
             prefix=self._around.settings.prefix,
             store=store,
             metrics=self._around.metrics,
+            changes=self.changes,
             clock=self._around.clock,
         )
         self.held = {**self.held, partition: task}

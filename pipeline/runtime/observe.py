@@ -16,6 +16,7 @@ from operators.topology import AggregateStage, Topology
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Admin, TopicPartition
 from pipeline.runtime.aggregate_tasks import AggregateTasks
+from pipeline.runtime.changes import Changes
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.restore import Restorable
 from pipeline.runtime.source_ends import SourceEnds
@@ -278,6 +279,13 @@ class AggregateView(TransformView):
     def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
         store = self._standbys()[partition].task.store
         return store.identity, store.checkpoint(directory)
+
+    @property
+    def changes(self) -> Changes:
+        return self._tasks.changes
+
+    def folded_to(self, partition: int) -> int:
+        return self._tasks.held[partition].folded_to
 
     @contextmanager
     def view(self, partition: int) -> Iterator[StoreView]:

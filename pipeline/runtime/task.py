@@ -11,6 +11,7 @@ from operators.api import Output, Record, Refusal, TaskContext, TransformFactory
 from operators.topology import AggregateStage
 from pipeline.errors import StateUnusable
 from pipeline.log.api import Committed, Delivery, Message, Sink, TopicPartition
+from pipeline.runtime.changes import Changes
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.metrics import WorkerMetrics
@@ -149,11 +150,13 @@ class AggregateTask(SourceTask):
         prefix: str,
         store: Store,
         metrics: WorkerMetrics,
+        changes: Changes,
         clock: Clock = MACHINE_CLOCK,
     ) -> None:
         """`partitions` is how many the source has."""
         self.store = store
         self._metrics = metrics
+        self._changes = changes
         self._clock = clock
         self._stage = stage
         self._partitions = partitions
@@ -165,6 +168,14 @@ class AggregateTask(SourceTask):
         self._changelog_next: dict[str, int] = {}
         self._context = TaskContext(source.partition, owns)
         super().__init__(source, topic_id, refusals, self._make_operator())
+
+    @property
+    def folded_to(self) -> int:
+        """Every record of the source before this offset is in the store, or was refused. Any thread may ask.
+
+        What was passed was in the store when it was noted: markers at the source's tail hold offsets, and no record.
+        """
+        return max(self.passed, self.store.position.source_next)
 
     def _make_operator(self) -> Operate:
         return self._stage.operator(dict(self._tables), self._context).fold
@@ -224,6 +235,7 @@ class AggregateTask(SourceTask):
         with self._named():
             self.store.apply(self._writes, position)
         self._metrics.put(self._clock.monotonic() - began)
+        self._changes.settled(self._writes.rows)
         self._writes = WriteSet()
         for table in self._tables.values():
             table.settle()

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from operators.topology import AggregateStage, Topology
+from pipeline.runtime.changes import Changes
 from pipeline.state.api import Position, StoreIdentity, StoreView
 
 
@@ -105,6 +106,17 @@ class WorkerView(HealthView, Protocol):
 
     def state_of(self, partition: int) -> PartitionState | None:
         """None when the partition is not held here."""
+        ...
+
+    @property
+    def changes(self) -> Changes:
+        """Where to hear of rows that commits touch."""
+        ...
+
+    def folded_to(self, partition: int) -> int:
+        """Every record of the source before this offset is in the partition's store, or was refused. KeyError when it
+        is not held here.
+        """
         ...
 
     def view(self, partition: int) -> AbstractContextManager[StoreView]:

@@ -175,6 +175,7 @@ class Worker:
         if self._open_work:
             if self._commit_is_due(behind=len(messages) == limit):
                 self._commit_or_recover()
+                self._tasks.note_passed()  # all that was polled is in the stores, or its tasks are no longer active
         elif now >= self._confirm_at and self._sink is not None and self._tasks.active:
             self._guarded(self._confirm)
         if self._ownerless is not None and self._ownerless.finds_any():

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from pipeline.log.api import Committed, TopicPartition
 from pipeline.log.config import common
 from pipeline.log.reader import KafkaReader
+from pipeline.runtime.changes import Changes
 from pipeline.runtime.clock import MACHINE_CLOCK
 from pipeline.runtime.crash import CrashPoint, nowhere
 from pipeline.runtime.metadata import CommittedMetadata
@@ -174,7 +175,7 @@ class Restored:
         group = cluster.group("aggregate")
         task = AggregateTask(
             source, source_id, RefusalCount(0, 0), stage=stage, owns=lambda _key: True, partitions=1,
-            prefix=cluster.settings.prefix, store=self.store, metrics=WorkerMetrics(stage.name),
+            prefix=cluster.settings.prefix, store=self.store, metrics=WorkerMetrics(stage.name), changes=Changes(),
         )  # fmt: skip
         configuration = {
             **common(cluster.settings, "statelog-test"), "group.id": group, "isolation.level": "read_committed",

@@ -55,10 +55,10 @@ class Pipeline:
     def lines(self, *arguments: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
 
-    def worker(self, kind: str, worker_id: str) -> None:
+    def worker(self, kind: str, worker_id: str, *options: str) -> None:
         line = [sys.executable, "-c", "from pipeline.cli.main import run; run()", "worker", kind, "--id", worker_id]
         line += ["--data-dir", str(self._directory), "--session-timeout-ms", str(SESSION_MS)]
-        line += ["--transaction-timeout-ms", "2500"]
+        line += ["--transaction-timeout-ms", "2500", *options]
         with (self._directory / f"{worker_id}.log").open("ab") as log:
             self.workers[worker_id] = subprocess.Popen(
                 line, env={**os.environ, **self.environment}, stdout=log, stderr=log

@@ -256,9 +256,12 @@ def test_a_route_that_nobody_has_thought_of_does_not_start(guarded: World) -> No
 def _routes(one: World) -> list[Any]:
     from prometheus_client import CollectorRegistry
 
+    from pipeline.query.upstream import Upstream
     from tests.unit.query.world import donate, verify
 
-    return list(application(one.workers["a"], one.directory(), verify, donate, CollectorRegistry()).routes)
+    worker = one.workers["a"]
+    upstream = Upstream(worker.topology, worker.stage, one.partitions, "", one.log.admin(), one.log.reader)
+    return list(application(worker, one.directory(), upstream, verify, donate, CollectorRegistry()).routes)
 
 
 # The words

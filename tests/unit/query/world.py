@@ -18,13 +18,17 @@ from operators.topology import AggregateStage, KeyRange, TableSpec, Topology
 from pipeline.client_id import ClientId
 from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Member, TopicPartition
+from pipeline.log.memory import MemoryCluster
 from pipeline.query.application import application
 from pipeline.query.credentials import Credentials
 from pipeline.query.directory import Directory
 from pipeline.query.listener import Listener
 from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.server import HttpServer
+from pipeline.query.upstream import Upstream
+from pipeline.runtime.changes import Changes
 from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
+from pipeline.settings import Settings
 from pipeline.state.api import Position, Store, StoreIdentity, StoreView, WriteSet
 from pipeline.state.envelope import seal
 from pipeline.state.memory import MemoryStore
@@ -102,6 +106,9 @@ class Worker:
     kept: dict[int, Store] = field(default_factory=dict)
     """Standbys."""
     end: int = 120
+    changes: Changes = field(default_factory=Changes)
+    passed: dict[int, int] = field(default_factory=dict)
+    """How far the source was read, markers at its tail included."""
     health: tuple[bool, str] = (True, "")
     readiness: tuple[bool, str] = (True, "")
     when_viewed: Callable[[int], None] = lambda _partition: None
@@ -121,6 +128,9 @@ class Worker:
 
     def state_of(self, partition: int) -> PartitionState | None:
         return self.states.get(partition)
+
+    def folded_to(self, partition: int) -> int:
+        return max(self.stores[partition].position.source_next, self.passed.get(partition, 0))
 
     @contextmanager
     def view(self, partition: int) -> Iterator[StoreView]:
@@ -195,18 +205,26 @@ class World:
         self.told: dict[str, list[int]] = {}
         """Which partitions the group says that a worker owns."""
         self.group_is_away = False
+        self.cluster = MemoryCluster()
+        """What `min_position` asks; nothing else does."""
+        self.settings = Settings()
+        self.log = self.cluster.connect(self.settings)
         self.stores = {partition: self._make_store(partition) for partition in range(partitions)}
 
-    def worker(self, worker_id: str, partitions: list[int], verify: Any = verify) -> Worker:
+    def worker(
+        self, worker_id: str, partitions: list[int], verify: Any = verify, topology: Topology = TOPOLOGY
+    ) -> Worker:
         """Start a worker that holds these partitions, and have the group say so."""
-        worker = Worker(worker_id)
+        worker = Worker(worker_id, topology)
         for partition in partitions:
             worker.hold(partition, self.stores[partition])
         registry = CollectorRegistry()
         Counter("asked", "as a test sees it", registry=registry).inc()
+        upstream = Upstream(worker.topology, worker.stage, self.partitions, "", self.log.admin(), self.log.reader)
         served = application(
-            worker, self.directory(), verify, donate, registry, credentials=self._credentials, outgoing=self._outgoing
-        )
+            worker, self.directory(), upstream, verify, donate, registry,
+            credentials=self._credentials, outgoing=self._outgoing,
+        )  # fmt: skip
         server = HttpServer(served, Listener(), self._tls)
         server.start()
         self.workers[worker_id] = worker
@@ -236,6 +254,8 @@ class World:
             table: {key: seal(Plain().encode(value)) for key, value in values.items()} for table, values in rows.items()
         }
         self.stores[partition].apply(WriteSet(sealed), Position(source_next))
+        for worker in self.workers.values():
+            worker.changes.settled(sealed)
 
     def put_words(self, words: Mapping[str, Any]) -> None:
         """Each where its key belongs."""
