@@ -35,7 +35,7 @@ SETTINGS: Mapping[str, str] = {
     # A dead worker's open transaction is ended within a second of its time-out (Kafka's default: ten).
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # A broker that stops hands its partitions to others first. Where there are none they are without a leader, and what
-    # is written in fence.py of a broker that was killed happens to transactions that end meanwhile: seen in 3 of 40 stops.
+    # fence.py tells of a broker that was killed happens to transactions that end meanwhile: seen in 3 of 40 stops.
     "controlled.shutdown.enable": "false",
     # A topic that asks for quick compaction or deletion sees it.
     "log.cleaner.backoff.ms": "200",
