@@ -11,6 +11,7 @@ wait for the session's end.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -54,11 +55,21 @@ def fence_dead_broker(controller: Callable[[], SupervisedProcess], directory: Da
 def _fenced(log: Path, before: int) -> bool:
     if not log.exists():
         return False
-    with log.open("rb") as lines:
-        lines.seek(before)
-        text = lines.read()
+    text = written_since(log, before)
     said = _FENCED.findall(text)
     return _ACTIVE in text and (not said or said[-1] in {b"1", b"true"})
+
+
+def written_since(log: Path, before: int) -> bytes:
+    """What a log got beyond that size, of which the beginning may be in the file that it was rolled over to."""
+    with log.open("rb") as lines:
+        if os.fstat(lines.fileno()).st_size >= before:
+            lines.seek(before)
+            return lines.read()
+        now = lines.read()
+    with log.with_name(f"{log.name}.1").open("rb") as lines:
+        lines.seek(before)
+        return lines.read() + now
 
 
 def _metadata_size(directory: DataDirectory) -> int:
