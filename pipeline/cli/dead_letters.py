@@ -71,10 +71,10 @@ def ls(
 
 def show(run: Run, place: One, raw: Raw = False) -> None:
     """Show a dead letter whole: what was sent, byte for byte, where it was, and why it was refused."""
-    from pipeline.dead_letters.letters import Place, Selection
+    from pipeline.dead_letters.letters import Place
 
     with _opened(run) as (letters, _, _, _):
-        letter = next(letters.find(Selection(places=frozenset({Place.parse(place)}))), None)
+        letter = letters.at(Place.parse(place))
         if letter is None:
             raise PipelineError(
                 f"there is no dead letter {place}",
@@ -186,20 +186,12 @@ def _json(letter: Letter, redriven: bool) -> dict[str, Any]:
 
 
 def _legible(value: bytes | None) -> str:
-    """Bytes as text where they are UTF-8 that a terminal can show; else as a hex dump."""
+    """Bytes as text where a terminal can show that; else as a hex dump."""
+    from pipeline.dead_letters.legible import hex_dump, text_of
+
     if value is None:
         return "(no value)"
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if text and all(each.isprintable() or each in "\n\t" for each in text):
-        return text
-    lines = (value[at : at + 16] for at in range(0, len(value), 16))
-    return "\n".join(
-        f"{16 * number:08x}  {line.hex(' '):<47}  {''.join(chr(each) if 32 <= each < 127 else '.' for each in line)}"
-        for number, line in enumerate(lines)
-    )
+    return text_of(value) or hex_dump(value)
 
 
 def _tell(run: Run, outlooks: Sequence[Outlook]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.asking import SETTINGS as ASKING
 from pipeline.cli.broker import broker_command
+from pipeline.cli.console import console
 from pipeline.cli.dead_letters import ls, redrive, show
 from pipeline.cli.demo import demo
 from pipeline.cli.drill import drill
@@ -61,6 +62,7 @@ register(app, "get", get, *ASKING)
 register(app, "scan", scan, *ASKING)
 register(app, "windows", windows, *ASKING)
 register(app, "status", status, *ASKING)
+register(app, "console", console, *ASKING)
 register(app, "verify", verify, *ASKING)
 register(app, "forget", forget, *ASKING)
 register(dead_letters, "ls", ls)

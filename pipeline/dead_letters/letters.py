@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from operators.topology import DEAD_LETTERS, REDRIVEN
 from pipeline.errors import Misconfigured
 from pipeline.log.api import Admin, Log, Message, TopicPartition
-from pipeline.log.reading import read_told
+from pipeline.log.reading import first_after, read_told
 from schemas.dead_letter import DeadLetter
 
 
@@ -91,21 +91,52 @@ class DeadLetters:
 
     def count(self) -> int:
         """How many offsets the topic holds: at least as many as dead letters."""
-        starts, ends = self._bounds(self.topic)
+        starts, ends = self.bounds()
         return sum(ends[each] - starts[each] for each in ends)
 
-    def find(self, selection: Selection, progress: Callable[[int], None] = lambda _: None) -> Iterator[Letter]:
-        """Those that are selected, partition by partition; `progress` hears of each further lot of offsets read."""
+    def bounds(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Where each partition begins, and where it ends."""
+        return self._bounds(self.topic)
+
+    def find(
+        self,
+        selection: Selection,
+        progress: Callable[[int], None] = lambda _: None,
+        *,
+        newest: int | None = None,
+    ) -> Iterator[Letter]:
+        """Those that are selected, partition by partition; `progress` hears of each further lot of offsets read.
+
+        With `newest` only so many of each partition's last offsets are read.
+        """
         partitions = {place.partition for place in selection.places} or range(self._counts[self.topic])
-        for message in self._committed(self.topic, sorted(partitions), progress):
-            try:
-                content = DeadLetter.from_kafka(message.key(), message.value(), message.headers() or [])
-            except ValueError:
-                self.strangers += 1
-                continue
-            letter = Letter(Place(message.partition(), message.offset()), content)
-            if letter in selection:
+        for message in self._committed(self.topic, sorted(partitions), progress, newest):
+            letter = self._letter(message)
+            if letter is not None and letter in selection:
                 yield letter
+
+    def at(self, place: Place) -> Letter | None:
+        """The one in this place, read alone; None when there is none, or none any more."""
+        starts, ends = self.bounds()
+        partition = TopicPartition(self.topic, place.partition)
+        self._require(partition, ends)
+        if not starts[partition] <= place.offset < ends[partition]:
+            return None
+        reader = self.log.reader()
+        try:
+            message = first_after(reader, partition, place.offset, place.offset + 1)
+        finally:
+            reader.close()
+        return None if message is None else self._letter(message)
+
+    def _letter(self, message: Message) -> Letter | None:
+        """None for a stranger's record."""
+        try:
+            content = DeadLetter.from_kafka(message.key(), message.value(), message.headers() or [])
+        except ValueError:
+            self.strangers += 1
+            return None
+        return Letter(Place(message.partition(), message.offset()), content)
 
     def redriven(self) -> set[Place]:
         """Those that were sent once more."""
@@ -122,15 +153,25 @@ class DeadLetters:
         return self.admin.earliest(partitions), self.admin.high_watermarks(partitions)
 
     def _committed(
-        self, topic: str, numbers: range | list[int], progress: Callable[[int], None] = lambda _: None
+        self,
+        topic: str,
+        numbers: range | list[int],
+        progress: Callable[[int], None] = lambda _: None,
+        newest: int | None = None,
     ) -> Iterator[Message]:
         """To the high watermark: a transaction that is open there is waited for. Retryable when it stays open."""
         starts, ends = self._bounds(topic)
         reader = self.log.reader()
         try:
             for partition in (TopicPartition(topic, each) for each in numbers):
-                if partition not in ends:
-                    raise Misconfigured(f"{topic} has no partition {partition.partition}")
-                yield from read_told(reader, partition, ends[partition], starts[partition], progress)
+                self._require(partition, ends)
+                end, start = ends[partition], starts[partition]
+                start = start if newest is None else max(start, end - newest)
+                yield from read_told(reader, partition, end, start, progress)
         finally:
             reader.close()
+
+    @staticmethod
+    def _require(partition: TopicPartition, known: Mapping[TopicPartition, int]) -> None:
+        if partition not in known:
+            raise Misconfigured(f"{partition.topic} has no partition {partition.partition}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,24 +19,28 @@ MAX_HEAD = 16_384
 _DOTS = re.compile(rb"/\.{1,2}(/|$)")
 
 
+READING = frozenset({"GET", "HEAD"})
+
+
 class Guard:
     """ASGI middleware around the application."""
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp, methods: Collection[str] = READING) -> None:
         self._application = application
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                _check(scope)
+                _check(scope, self._methods)
             except Problem as problem:
                 await problem.response()(scope, receive, send)
                 return
         await self._application(scope, receive, send)
 
 
-def _check(scope: Scope) -> None:
-    if scope["method"] not in {"GET", "HEAD"}:
+def _check(scope: Scope, methods: Collection[str]) -> None:
+    if scope["method"] not in methods:
         raise Problem("method-not-allowed", f"{scope['method']} is not served here: state changes by the log alone")
     address = scope["raw_path"] + b"?" + scope["query_string"]
     if len(address) > MAX_ADDRESS:
@@ -47,7 +52,7 @@ def _check(scope: Scope) -> None:
         raise Problem("headers-too-long", f"the headers are longer than {MAX_HEAD} bytes")
     for name, value in scope["headers"]:
         if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
-            raise Problem("body-not-allowed", "a GET with a body is refused")
+            raise Problem("body-not-allowed", "a request with a body is refused")
     try:
         unquote_to_bytes(address).decode()
     except UnicodeDecodeError:

@@ -130,10 +130,18 @@ class Watch:
         """Until the input has ended and every stage has committed all of its source; when each stage was done."""
         transformed = self.until("the input is sent and transformed", lambda pulse: (
             self._source.ended_at is not None and pulse.transformed >= self._source.sent))  # fmt: skip
+        self._until_settled()
+        return transformed, self.last_moved
+
+    def until_at_rest(self, sent: int) -> None:
+        """Until every stage has committed all of so many messages, where no more are being sent."""
+        self.until("all that was sent is transformed", lambda pulse: pulse.transformed >= sent)
+        self._until_settled()
+
+    def _until_settled(self) -> None:
         # A worker looks once a second where its source ends, so what it says has to stand for longer.
         self.until("everything is folded", lambda pulse: (
             pulse.at - self.last_moved.at > SETTLED_S and _at_end(self.status())))  # fmt: skip
-        return transformed, self.last_moved
 
     def until_folded(self, positions: Mapping[int, int]) -> None:
         """Until the stores themselves have come to these source positions."""
