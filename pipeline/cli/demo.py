@@ -36,11 +36,13 @@ def demo(
     from pipeline.demo.live import live
     from pipeline.demo.plan import load_of
     from pipeline.demo.story import tell
+    from pipeline.logging import set_up_logging
 
     run.output.say(f"statelog demo: {readings:,} readings of {devices:,} devices, {bad:g} % broken, seed {seed}")
     load = load_of(readings, devices, bad, seed)
     with telling_of(run) as telling:
         if console:
+            set_up_logging(run.settings.log_format, "warning")  # the story goes on where the log would be
             live(run.settings, load, telling, http)
         tell(run.settings, load, telling)
         telling.end("Proved: nothing lost, nothing doubled, and the state is the same however it came about")

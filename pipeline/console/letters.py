@@ -20,7 +20,7 @@ from pipeline.query.wire import encode
 
 NEWEST = 500
 """Offsets read of each partition: enough to see what goes wrong, and read in an instant."""
-LISTED = 50
+LISTED = 20
 SHOWN_BYTES = 16_384
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from operators.topology import DEAD_LETTERS, AggregateStage, Stage, Topology
 from pipeline.client import Client, PartitionRow
@@ -124,12 +125,13 @@ class Sampler:
             known["partitions"] += sorted(each.partition for each in member.partitions)
         offsets = self._admin.group_offsets(group, source) if source else {}
         folded = {each.partition: found.next_offset if found else 0 for each, found in offsets.items()}
-        lags = {each: max(end[each] - folded.get(each, 0), 0) for each in end}
         rows: Sequence[PartitionRow] = ()
         if isinstance(stage, AggregateStage):
-            rows = self._tried(lambda: self._client.status(stage.name), ())
-            # What a store has folded is known better by its owner: the group's offset stops before commit markers.
-            lags |= {row.partition: lag for row in rows if (lag := _lag(row)) is not None}
+            rows = [_credible(row) for row in self._tried(lambda: self._client.status(stage.name), ())]
+        lags = {each: max(end[each] - folded.get(each, 0), 0) for each in end}
+        # An owner knows better: behind the last record stands the marker of its commit, which is nothing to fold.
+        lags |= {row.partition: row.end - row.position for row in rows
+                 if row.state == ACTIVE and row.position is not None and row.end is not None}  # fmt: skip
         return {
             "workers": [workers[name] for name in sorted(workers)],
             "folded": sum(folded.values()),
@@ -138,7 +140,8 @@ class Sampler:
         }
 
 
-def _lag(row: PartitionRow) -> int | None:
-    if row.state != ACTIVE or row.position is None or row.end is None:
-        return None
-    return max(row.end - row.position, 0)
+def _credible(row: PartitionRow) -> PartitionRow:
+    """A worker looks where its source ends once a second, and may have gone beyond that since."""
+    if row.position is None or row.end is None:
+        return row
+    return replace(row, end=max(row.position, row.end))

@@ -31,7 +31,7 @@ def console_on(settings: Settings, topology: Topology, bind: str, controls: Cont
     Raises Misconfigured when `bind` is no address of this machine alone, or cannot be had.
     """
     with ExitStack() as stack:
-        listener = Listener(bind)
+        listener = Listener(bind, advertise=bind)  # which is refused below where it is no address to go to
         stack.callback(listener.close)
         if listener.open_to_the_network:
             raise Misconfigured(

@@ -4,7 +4,8 @@ import { html, svg } from "./dom.js";
 import { clock, count, field, time } from "./format.js";
 
 const HEIGHT = 220;
-const MARGIN = { top: 10, right: 10, bottom: 26, left: 62 };
+const STEPS_MIN = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440];
+const MARGIN = { top: 10, right: 22, bottom: 26, left: 62 };
 
 export const isWindow = (row) => row !== null && typeof row === "object" && ["window_start", "window_end", "mean", "min", "max"].every((name) => typeof row[name] === "number");
 
@@ -19,7 +20,7 @@ export function chart(into, windows, label) {
   const x = (ms) => MARGIN.left + ((ms - from) / Math.max(to - from, 1)) * (width - MARGIN.left - MARGIN.right);
   const y = (value) => HEIGHT - MARGIN.bottom - ((value - ticks[0]) / (ticks.at(-1) - ticks[0])) * (HEIGHT - MARGIN.top - MARGIN.bottom);
   const readout = html("p", { class: "readout", role: "status" }, told(windows.at(-1)));
-  const marker = svg("rect", { class: "marker", y: MARGIN.top, height: HEIGHT - MARGIN.top - MARGIN.bottom });
+  const marker = svg("rect", { class: "marker", y: HEIGHT - MARGIN.bottom, height: 3 });
   let chosen = windows.length - 1;
   const choose = (index) => {
     chosen = Math.min(Math.max(index, 0), windows.length - 1);
@@ -33,7 +34,7 @@ export function chart(into, windows, label) {
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
       svg("text", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, field("", value)),
     ]),
-    instants(from, to, width).map(([ms, anchor]) => svg("text", { x: x(ms), y: HEIGHT - 7, "text-anchor": anchor }, to - from > 86_400_000 ? time(ms).slice(5, 16) : clock(ms).slice(0, 5))),
+    instants(from, to, width).map((ms) => svg("text", { x: x(ms), y: HEIGHT - 7, "text-anchor": "middle" }, to - from > 86_400_000 ? time(ms).slice(5, 16) : clock(ms).slice(0, 5))),
     marker,
     windows.map((each) => svg("rect", {
       class: each.open ? "band open" : "band", x: x(each.window_start), width: Math.max(x(each.window_end) - x(each.window_start), 0.8),
@@ -82,6 +83,7 @@ function nice(least, most, wanted) {
 }
 
 function instants(from, to, width) {
-  const number = width < 500 ? 3 : 5;
-  return Array.from({ length: number }, (_, index) => [from + ((to - from) * index) / (number - 1), index === 0 ? "start" : index === number - 1 ? "end" : "middle"]);
+  const step = STEPS_MIN.map((each) => each * 60_000).find((each) => (to - from) / each <= width / 110) ?? 7 * 86_400_000;
+  const first = Math.ceil(from / step);
+  return Array.from({ length: Math.floor(to / step) - first + 1 }, (_, index) => (first + index) * step);
 }

@@ -8,7 +8,7 @@ function fill(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined).map((child) => (child instanceof Node ? child : String(child))));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined).map((child) => (child instanceof Node ? child : String(child))));
   return element;
 }
 
@@ -23,13 +23,13 @@ export function announce(text) {
 }
 
 // A table that becomes a list of cards where it is narrow. The roles stay, whatever the style sheet makes of it.
-// columns: {title, number, wide, cell(row)}; a cell is text, or an element.
+// columns: {title, number, wide, cell(row)}; a cell is text, or an element; a wide one takes a line of a card alone.
 export function table(caption, columns, rows, { key = null, attributes = () => ({}) } = {}) {
   const head = html("thead", { role: "rowgroup" }, html("tr", { role: "row" }, columns.map((column) =>
     html("th", { role: "columnheader", scope: "col", class: column.number ? "number" : null }, column.title))));
   const body = html("tbody", { role: "rowgroup" }, rows.map((row) =>
     html("tr", { role: "row", "data-key": key && key(row), ...attributes(row) }, columns.map((column) =>
-      html("td", { role: "cell", "data-title": column.title, class: [column.number && "number", column.wide && "wide"].filter(Boolean).join(" ") || null },
+      html("td", { role: "cell", "data-title": column.title, class: [column.number && "number", (typeof column.wide === "function" ? column.wide(row) : column.wide) && "wide"].filter(Boolean).join(" ") || null },
         column.cell(row))))));
   return html("table", { role: "table", "aria-label": caption }, head, body);
 }

@@ -11,7 +11,7 @@ export const count = (number) => (number === null || number === undefined ? NOTH
 
 export function rate(number) {
   if (number === null || number === undefined) return NOTHING;
-  return `${number > 0 && number < 10 ? ROUGH.format(number) : WHOLE.format(number)}/s`;
+  return `${number >= 0.05 && number < 10 ? ROUGH.format(number) : WHOLE.format(number)}/s`;
 }
 
 export function seconds(number) {

@@ -10,13 +10,13 @@ export function showPartitions(sample) {
   const restoring = (row) => row.state === "restoring";
   const columns = [
     several && { title: "Stage", cell: (row) => row.stage },
-    { title: "Partition", number: true, cell: (row) => row.partition },
+    { title: "Partition", cell: (row) => row.partition },
     { title: "Owner", cell: (row) => row.owner ?? "nobody" },
-    { title: "State", wide: true, cell: state },
+    { title: "State", wide: restoring, cell: state },
     { title: "Position", number: true, cell: (row) => (restoring(row) ? NOTHING : count(row.position)) },
     { title: "End", number: true, cell: (row) => (restoring(row) ? NOTHING : count(row.end)) },
     { title: "Lag", number: true, cell: (row) => count(row.lag) },
-    { title: "Rate", number: true, cell: (row) => rate(row.rate) },
+    { title: "Rate", number: true, cell: (row) => (restoring(row) ? NOTHING : rate(row.rate)) },
     standbys && { title: "Standbys", wide: true, cell: (row) => row.standbys.map(standby).join(", ") || NOTHING },
   ].filter(Boolean);
   put(byId("partitions"), rows.length ? table("Partitions", columns, rows, {
@@ -33,7 +33,7 @@ function state(row) {
   if (row.state !== "restoring") return label;
   const known = row.end > 0 && row.position !== null;
   const share = known ? Math.min(row.position / row.end, 1) : 0;
-  const text = known ? `${count(row.position)} of ${count(row.end)} changelog offsets, ${rate(row.rate)}, ${left(row)}` : "looking how much there is to restore";
+  const text = known ? `${count(row.position)} of ${count(row.end)} offsets, ${rate(row.rate)}, ${left(row)}` : "looking how much there is";
   return [label, html("progress", { max: 1, value: known ? share : null, "aria-label": `Restore of partition ${row.partition}` }), html("span", { class: "note" }, text)];
 }
 
