@@ -43,8 +43,7 @@ def test_what_the_buttons_break_comes_back(browser: Browser, tmp_path: Path, fig
             _only_the_page_gives_orders(url)
             _wipe(watched)
             digests = page.locator(".proof tbody tr").all_inner_texts()
-            told = page.locator("#experiment li").all_inner_texts()
-            figure(f"wiped: {' / '.join(each.split(chr(9))[-1] for each in told if 'restored' in each)!r}")
+            figure("; ".join(page.locator("#experiment .detail", has_text="restored").all_inner_texts()))
             _kill_by_keyboard(page)
             assert page.locator(".proof tbody tr").all_inner_texts() != digests, "readings have come in between"
             _look_up(watched)
@@ -87,6 +86,8 @@ def _wipe(watched: Watched) -> None:
         assert before
         assert len(before) == 64
         assert before == after
+    _look_up(watched)
+    watched.page.set_viewport_size({"width": 1280, "height": 1190})
     watched.shoot("wiped-and-back", whole=False)
     stood: list[str] = page.evaluate("window.stood")
     everything = ",".join(["active"] * 4)

@@ -73,7 +73,7 @@ def test_a_restore_is_a_bar_with_its_rate_and_the_time_left(browser: Browser, gr
             expect(page.locator("#graph")).to_contain_text("restoring")
             expect(page.locator("#announcer")).to_contain_text("1 restoring")
             expect(page.locator("#answer")).to_contain_text("restored")
-            expect(page.locator("#answer")).to_contain_text("About 2 s left")
+            expect(page.locator("#answer")).to_contain_text("about 2 s left")
             watched.shoot("restoring-scripted")
             assert watched.barriers() == []
         finally:

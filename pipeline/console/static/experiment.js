@@ -44,8 +44,9 @@ export function showExperiment(controls) {
   put(byId("experiment"), html("ol", null, found.steps.map((step, index) =>
     html("li", { class: done(index) ? "done" : "now", "aria-current": done(index) ? null : "step" },
       html("span", { class: "elapsed" }, `${((step.at - found.began) / 1000).toFixed(1)} s`),
-      html("span", null, step.text, step.details.map((each) => html("span", { class: "detail" }, each)))))),
-  proof(found));
+      html("span", null, step.text, step.details.map((each) => html("span", { class: "detail" }, each)))))));
+  byId("digests").hidden = !found.proof;
+  put(byId("proof"), proof(found));
   const last = found.steps.at(-1);
   const news = found.ended && found.proof ? verdict(found.proof) : last?.text ?? "";
   if (news && news !== told) announce(news);
@@ -65,7 +66,7 @@ function proof(found) {
   return html("div", { class: "proof", "data-equal": String(good) },
     html("p", { class: good ? "good" : "bad" }, `${verdict(found.proof)}.`),
     table("Digests", [
-      { title: "Partition", number: true, cell: (row) => row.partition },
+      { title: "Partition", cell: (row) => row.partition },
       { title: "Position", number: true, cell: (row) => count(row.position) },
       { title: expected, cell: (row) => digest(row.expected) },
       { title, cell: (row) => digest(row.found) },

@@ -120,7 +120,9 @@ function across(layers, columns, gap, width, nodes, drawn) {
     return x2 > x1 ? `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}` : back(a, b, room);
   }));
   const dead = nodes.get(`topic ${drawn.dead_letters}`);
-  Object.assign(dead, { x: right - dead.width, y: room + LANE - dead.height / 2 });
+  // Beyond the last stage's middle, from where its way down begins.
+  const last = Math.max(...drawn.stages.map((stage) => nodes.get(`stage ${stage.name}`)).map((node) => node.x + node.width / 2));
+  Object.assign(dead, { x: Math.max(right - dead.width, last + LEAST_GAP), y: room + LANE - dead.height / 2 });
   for (const stage of drawn.stages) {
     edges.push(flow(nodes.get(`stage ${stage.name}`), dead, (a, b) => {
       const [x1, y1, y2] = [a.x + a.width / 2, a.y + a.height, b.y + b.height / 2];

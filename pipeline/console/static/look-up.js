@@ -2,7 +2,7 @@
 
 import { byId, html, put, table } from "./dom.js";
 import { chart, isWindow } from "./chart.js";
-import { count, field, seconds, words } from "./format.js";
+import { count, field, words } from "./format.js";
 import { ask, Problem } from "./server.js";
 
 const AGAIN_MS = 2000;
@@ -83,9 +83,8 @@ async function related(stage, spec, key) {
 function refuse(question, problem) {
   drawn = "";
   const waiting = problem.kind === "unavailable";
-  const left = problem.seconds === null ? "" : ` About ${seconds(problem.seconds)} left.`;
   put(byId("answer"), html("div", { class: waiting ? "refusal waiting" : "refusal", role: "status" },
-    html("p", null, html("b", null, problem instanceof Problem ? `${sentence(problem.message)}.` : String(problem)), left),
+    html("p", null, html("b", null, problem instanceof Problem ? `${sentence(problem.message)}.` : String(problem))),
     html("p", { class: "note" }, waiting ? "No answer, rather than an old one. It is asked again until there is one." : problem.hint ? `${sentence(problem.hint)}.` : question.key)));
 }
 

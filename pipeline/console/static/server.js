@@ -5,7 +5,6 @@ export class Problem extends Error {
     super(document.detail || document.title || "no answer");
     this.kind = String(document.type ?? "").split(":").pop();
     this.hint = document.hint ?? "";
-    this.seconds = document.eta_s ?? null;
   }
 }
 
