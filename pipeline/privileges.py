@@ -22,7 +22,9 @@ class Privilege(NamedTuple):
     """Whether the name is only what the resources' names begin with."""
 
 
-PRODUCE, QUERY, FORGET, REDRIVE, ADMINISTER = "produce", "query", "forget", "redrive", "administer"
+PRODUCE, QUERY, CONSOLE, FORGET, REDRIVE, ADMINISTER = (
+    "produce", "query", "console", "forget", "redrive", "administer",
+)  # fmt: skip
 
 
 def privileges(topology: Topology, prefix: str) -> dict[str, list[Privilege]]:
@@ -35,6 +37,7 @@ def privileges(topology: Topology, prefix: str) -> dict[str, list[Privilege]]:
     kinds |= {
         PRODUCE: _topics([topology.first_topic], "write"),
         QUERY: _query(topology),
+        CONSOLE: [*_query(topology), *_console(topology)],
         FORGET: [*_query(topology), *_forget(topology)],
         REDRIVE: [*_query(topology), *_redrive(topology)],
         ADMINISTER: _administer(topology),
@@ -83,6 +86,14 @@ def _query(topology: Topology) -> list[Privilege]:
     return [
         *_groups(topology.aggregates, "describe"),
         *_topics([each.source for each in topology.aggregates], "describe"),
+    ]
+
+
+def _console(topology: Topology) -> list[Privilege]:
+    return [
+        *_topics(topology.topics, "describe"),
+        *_topics([DEAD_LETTERS], "read"),
+        *_groups(topology.stages, "describe"),
     ]
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
 from tests.support.command_run import CommandRun, running
+from tests.support.web import first_sample
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,15 +24,6 @@ def started(kafka: Kafka, prefix: str, directory: Path) -> Iterator[tuple[Comman
                  bootstrap_servers=kafka.bootstrap_servers) as command:  # fmt: skip
         command.until_told("console")
         yield command, command.told("console")
-
-
-def first_sample(url: str) -> dict[str, Any]:
-    with httpx.stream("GET", f"{url}api/samples", timeout=60) as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                sample: dict[str, Any] = json.loads(line.removeprefix("data: "))
-                return sample
-    pytest.fail("the samples ended")
 
 
 def test_it_tells_its_address_shows_what_there_is_and_ends(kafka: Kafka, prefix: str, tmp_path: Path) -> None:

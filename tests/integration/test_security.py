@@ -33,16 +33,19 @@ from confluent_kafka.admin import (
 )
 
 from operators.iot import topology
+from pipeline.console.serving import console_on
 from pipeline.errors import ExitCode
 from pipeline.log.admin import KafkaAdmin
 from pipeline.log.config import common
 from pipeline.privileges import Privilege, privileges
+from pipeline.query.listener import LOOPBACK
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
 from tests.support.cluster import Cluster
 from tests.support.exactness import assert_exactly_once
 from tests.support.secured import SecuredKafka, TokenIssuer, secured_kafka
 from tests.support.waiting import PATIENCE_S, eventually
+from tests.support.web import first_sample, http
 
 TOPOLOGY = topology()
 DENIED = {
@@ -96,6 +99,10 @@ def test_a_pipeline_works_with_the_least_rights_and_says_which_one_is_taken_away
         assert json.loads(command("query", "get", device, "--json"))["key"] == device
         assert command("query", "status")
         command("query", "verify", "--from-source")
+        seeing = Settings(bootstrap_servers=secured.broker.bootstrap_servers, prefix=prefix, **users["console"])
+        with console_on(seeing, TOPOLOGY, LOOPBACK) as url:
+            assert first_sample(url)["trouble"] == []
+            assert http.get(f"{url}api/dead-letters", timeout=60).json()["read"] > 0
         command("redrive", "dead-letters", "redrive", "--reason", "unknown-unit", "--yes")
         refused = {(each.key or b"", each.value or b"") for each in cluster.records("dead-letters")}
         assert_exactly_once(cluster, lambda message: (message.key, message.value) not in refused)

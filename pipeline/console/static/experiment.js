@@ -68,8 +68,8 @@ function proof(found) {
     table("Digests", [
       { title: "Partition", cell: (row) => row.partition },
       { title: "Position", number: true, cell: (row) => count(row.position) },
-      { title: expected, cell: (row) => digest(row.expected) },
-      { title, cell: (row) => digest(row.found) },
+      { title: expected, wide: true, cell: (row) => digest(row.expected) },
+      { title, wide: true, cell: (row) => digest(row.found) },
       { title: "Equal", cell: (row) => (row.equal ? "yes" : "no") },
     ], rows, { attributes: (row) => ({ class: row.equal ? "same" : "other-digest" }) }));
 }
