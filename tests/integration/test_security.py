@@ -99,7 +99,7 @@ def test_a_pipeline_works_with_the_least_rights_and_says_which_one_is_taken_away
         assert json.loads(command("query", "get", device, "--json"))["key"] == device
         assert command("query", "status")
         command("query", "verify", "--from-source")
-        seeing = Settings(bootstrap_servers=secured.broker.bootstrap_servers, prefix=prefix, **users["console"])
+        seeing = Settings(prefix=prefix, **users["console"])
         with console_on(seeing, TOPOLOGY, LOOPBACK) as url:
             assert first_sample(url)["trouble"] == []
             assert http.get(f"{url}api/dead-letters", timeout=60).json()["read"] > 0
