@@ -57,6 +57,9 @@ lock: ## compile the locked requirements anew
 		--group docs pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 		benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
+	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra otel \
+		--constraint requirements.lock pyproject.toml -o deploy/locks/image.lock
+	@echo hatchling | $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 - -o deploy/locks/build.lock
 
 schemas: $(READY) ## publish the JSON Schemas of the models, and the OpenAPI document
 	@$(BIN)/python -m schemas.publish
