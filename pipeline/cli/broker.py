@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,8 +30,6 @@ def broker_command(
     """
     from pipeline.broker import EmbeddedBroker
 
-    # SIGTERM is to end this as Ctrl-C does, from the first moment on.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with EmbeddedBroker(port, data_dir, heap_mb=heap_mb, log=_say) as broker:
             _introduce(broker, temporary=data_dir is None, as_json=run.output.as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -88,5 +89,9 @@ def _statelog(
 
 
 def run() -> None:
-    """The entry point."""
+    """The entry point. SIGTERM ends a command as Ctrl-C does, from the first moment on; a worker drains, once it runs.
+
+    The first process of a container would else not hear of SIGTERM at all.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

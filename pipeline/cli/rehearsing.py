@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ def telling_of(run: Run) -> Iterator[Story | Lines]:
     from pipeline.cli.telling import Lines, Story
 
     telling: Story | Lines = Lines() if run.output.as_json else Story()
-    # SIGTERM is to clean up as Ctrl-C does, from the first moment on.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield telling
     except KeyboardInterrupt:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.cli.options import FLAGS, Run, register
+from pipeline.cli.rehearsing import INTERRUPTED
 from pipeline.errors import (
     Fenced,
     Misconfigured,
@@ -22,6 +25,9 @@ from pipeline.errors import (
     StateLost,
 )
 from pipeline.settings import Settings
+from tests.support.reaper import ends_with_us
+from tests.support.waiting import PATIENCE_S
+from tests.support.worker_process import STATELOG
 
 HEAVY = {"confluent_kafka", "httpx", "jgo", "numpy", "pint", "pydantic", "rocksdict", "starlette", "structlog"}
 
@@ -165,3 +171,22 @@ def test_tables_are_for_people_and_json_lines_for_programs(runner: CliRunner) ->
     assert "1,234,567" in table
     assert "malmö-1\\x1b[0m" in table
     assert "\x1b" not in table
+
+
+def test_a_command_that_waits_for_kafka_is_ended_by_sigterm_as_by_ctrl_c() -> None:
+    """By its own doing: the first process of a container has no default for signals."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        waiting = subprocess.Popen(
+            [*STATELOG, "worker", "transform", "--bootstrap-servers", address],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ends_with_us(waiting)
+        nobody.settimeout(PATIENCE_S)
+        connection, _ = nobody.accept()
+        with connection:
+            waiting.send_signal(signal.SIGTERM)
+            _, said = waiting.communicate(timeout=PATIENCE_S)
+    assert waiting.returncode == INTERRUPTED, said
+    assert "Traceback" not in said
