@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 from pipeline.broker import EmbeddedBroker, quicken_starts
 from pipeline.broker.config import SETTINGS
+from pipeline.broker.lock import read_lock
+from pipeline.broker.ports import free_port
+from pipeline.log.ping import ping
+from tests.support.waiting import eventually
 
-# Kafka 4.2; testcontainers starts Confluent's image only.
-IMAGE = "confluentinc/cp-kafka:8.2.1"
+IMAGE: Final = os.environ.get("STATELOG_TEST_KAFKA_IMAGE", f"apache/kafka:{read_lock().kafka_version}")
+"""Apache's own image, or one that is set up as that is."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,7 @@ def chosen(say: Callable[[str], None]) -> Iterator[Kafka]:
         if named:
             kafka = Kafka(named, "STATELOG_BOOTSTRAP_SERVERS")
         elif docker_answers():
-            container: Any = stack.enter_context(_container())
-            kafka = Kafka(container.get_bootstrap_server(), f"testcontainers, {IMAGE}")
+            kafka = Kafka(stack.enter_context(_in_a_container()), f"testcontainers, {IMAGE}")
         else:
             quicken_starts()
             embedded = stack.enter_context(EmbeddedBroker())
@@ -51,23 +54,41 @@ def chosen(say: Callable[[str], None]) -> Iterator[Kafka]:
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine is there; at most two seconds."""
+    """Whether a Docker engine is there. One that is not says so at once; one that is may be slow to answer."""
     from docker.errors import DockerException
     from testcontainers.core.docker_client import DockerClient
 
     try:
-        return bool(DockerClient(timeout=2).client.ping())
+        return bool(DockerClient(timeout=60).client.ping())
     except DockerException:
         return False
 
 
-def _container() -> Any:
-    from testcontainers.community.kafka import KafkaContainer
+@contextmanager
+def _in_a_container() -> Iterator[str]:
+    """The address of a Kafka in a container, which goes with the block."""
+    from testcontainers.core.container import DockerContainer
 
-    container = KafkaContainer(IMAGE).with_kraft()
-    for name, value in SETTINGS.items():
-        container.with_env(f"KAFKA_{name.upper().replace('.', '_')}", value)
-    return container
+    with ExitStack() as stack:
+        container = DockerContainer(IMAGE)
+        host, port = container.get_docker_client().host(), free_port()
+        # The port is the same inside and outside: Kafka has to be told beforehand where its clients find it.
+        settings = {
+            **SETTINGS,
+            "node.id": "1",
+            "process.roles": "broker,controller",
+            "listeners": f"PLAINTEXT://:{port},CONTROLLER://localhost:9093",
+            "advertised.listeners": f"PLAINTEXT://{host}:{port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": "1@localhost:9093",
+        }
+        for name, value in settings.items():
+            container.with_env(f"KAFKA_{name.upper().replace('.', '_')}", value)
+        stack.enter_context(container.with_bind_ports(port, port))
+        address = f"{host}:{port}"
+        eventually(lambda: ping(address, timeout_s=5), f"the Kafka of {IMAGE} answers at {address}")
+        yield address
 
 
 @contextmanager
