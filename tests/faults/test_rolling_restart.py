@@ -1,7 +1,7 @@
-"""A rolling restart under load, as an upgrade does it: each aggregate worker drains, and is ready again before the next.
+"""A rolling restart under load, as an upgrade does it: each aggregate worker drains and is ready again before the next.
 
-Nothing is lost or doubled, no answer goes back, and how long a key is without one is measured: by its owner, and where a
-standby may answer.
+Nothing is lost or doubled, no answer goes back, and how long a key is without one is measured: by its owner, and where
+a standby may answer.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def test_a_rolling_restart_loses_nothing_and_is_short(
         assert_digests_equal(cluster)
     assert all(probe.answers[partition] for probe in (owners, anyone) for partition in devices)
     figure(
-        f"{len(WORKERS) * rounds} restarts at {rate:g} messages/s: 0 of {len(load.sent):,} lost or doubled, digests equal; "
-        f"{moved} times a partition moved; the longest gap in answers {owners.longest_s:.2f} s by owners, "
-        f"{anyone.longest_s:.2f} s where a standby may answer"
+        f"{len(WORKERS) * rounds} restarts at {rate:g} messages/s: 0 of {len(load.sent):,} lost or doubled, "
+        f"digests equal; {moved} times a partition moved; the longest gap in answers {owners.longest_s:.2f} s by "
+        f"owners, {anyone.longest_s:.2f} s where a standby may answer"
     )
     assert owners.longest_s < scale.within_s(ANSWERED_WITHIN_S)
     assert anyone.longest_s < scale.within_s(STANDBY_ANSWERS_WITHIN_S)
