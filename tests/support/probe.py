@@ -66,5 +66,6 @@ class Probe:
             self.answers[partition] += 1
             answered_at = now
             if row.meta.served_by == "active":
+                assert row.meta.position is not None
                 assert row.meta.position >= position, f"partition {partition} went back from {position}"
                 position = row.meta.position
