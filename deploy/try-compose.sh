@@ -65,6 +65,14 @@ sys.exit(0 if eval(sys.argv[2]) else json.dumps(d, indent=1))" "$@"
 }
 # statelog ARGUMENTS…: the command, in a container beside the workers.
 statelog() { "${compose[@]}" run --rm -T --no-deps statelog "$@"; }
+# healthy SERVICE: by its health check.
+healthy() {
+    if [ "$engine" = podman ]; then
+        podman healthcheck run "${project}_$1_1"
+    else
+        "${compose[@]}" ps --format '{{.Health}}' "$1" | grep -qx healthy
+    fi
+}
 # lines N PATTERN ARGUMENTS…: so many lines of what the command answers have the pattern.
 lines() { [ "$(statelog "${@:3}" | grep -c "$2")" = "$1" ]; }
 
@@ -72,7 +80,7 @@ lines() { [ "$(statelog "${@:3}" | grep -c "$2")" = "$1" ]; }
 if [ "$engine" = podman ]; then
     # Podman before 4.6 knows no conditions of dependencies, and without systemd no health checks: the same order, by hand.
     up --no-deps kafka prometheus
-    eventually 120 "Kafka is healthy" podman healthcheck run "${project}_kafka_1"
+    eventually 120 "Kafka is healthy" healthy kafka
     statelog topics create --partitions 4 > "$scratch/topics"
     up --no-deps "${workers[@]}"
 else
@@ -81,6 +89,9 @@ fi
 
 for port in $AGGREGATE_0_PORT $AGGREGATE_1_PORT; do
     eventually 300 "the worker at port $port is ready" answer "http://127.0.0.1:$port/readyz" "d['status'] == 'ready'"
+done
+for worker in "${workers[@]}"; do
+    eventually 60 "the health check of $worker passes" healthy "$worker"
 done
 statelog produce --from - << 'READINGS' > "$scratch/produced"
 {"device_id": "press-07", "metric": "temperature", "value": 212, "unit": "degF", "event_time": 1386018900000, "seq": 1}
