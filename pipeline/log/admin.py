@@ -275,7 +275,7 @@ class KafkaAdmin:
                 request_timeout=self._timeout_s,
             )
             try:
-                return {
+                found = {
                     TopicPartition(row.topic, row.partition): self._wait(future).offset
                     for row, future in futures.items()
                 }
@@ -283,6 +283,10 @@ class KafkaAdmin:
                 if _code(error) == KafkaError._NOENT and not self._exist(partitions):
                     raise self._explained(error, f"list offsets of {names}") from error
                 raise
+            if min(found.values()) < 0:
+                # Of a partition that nobody was asked about, as its leader was just coming back, the client says -1001.
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            return found
 
         names = ", ".join(sorted({partition.topic for partition in partitions}))
         offsets: dict[TopicPartition, int] = self._patiently(ask, f"list offsets of {names}", _NO_LEADER | passing)
