@@ -13,6 +13,7 @@ from pipeline.errors import Retryable
 from pipeline.log.api import Committed, TopicPartition
 from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
+from pipeline.log.outage import OutageWatch
 
 TIMEOUT_S = 1.0
 SILENT_FOR_S = 10.0
@@ -28,15 +29,8 @@ class GroupOffsets:
     """
 
     def __init__(self, configuration: Mapping[str, Any]) -> None:
-        tell = configuration["error_cb"]
-
-        def note(error: KafkaError) -> None:
-            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
-            tell(error)
-
-        self._configuration = {**configuration, "error_cb": note}
+        self._outage = OutageWatch(configuration)
         self._clients: list[Consumer] = []
-        self._hurt = False
         self._answered_at = 0.0
 
     def stable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
@@ -61,15 +55,14 @@ class GroupOffsets:
     def _client(self) -> Consumer:
         if self._clients:
             self._clients[0].poll(0)  # what it has heard
-            if self._hurt or time.monotonic() - self._answered_at > SILENT_FOR_S:
+            if self._outage.seen or time.monotonic() - self._answered_at > SILENT_FOR_S:
                 self.close()
         if not self._clients:
-            self._clients.append(Consumer(dict(self._configuration)))
-            self._hurt, self._answered_at = False, time.monotonic()
+            self._clients.append(Consumer(self._outage.configuration))
+            self._outage.seen, self._answered_at = False, time.monotonic()
         return self._clients[0]
 
     def close(self) -> None:
         """Does not wait for a cluster that is away."""
-        clients: list[object] = list(self._clients)
-        self._clients.clear()
-        end_beside(clients)
+        if self._clients:
+            end_beside([self._clients.pop()])

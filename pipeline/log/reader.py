@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from pipeline.errors import Retryable, StateUnusable
@@ -13,6 +13,7 @@ from pipeline.log.api import Committed, Message, TopicPartition
 from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
 from pipeline.log.group_offsets import GroupOffsets
+from pipeline.log.outage import OutageWatch
 
 METADATA_TIMEOUT_S = 5.0
 
@@ -26,20 +27,13 @@ class KafkaReader:
 
     def __init__(self, configuration: Mapping[str, Any], *, grouped: bool) -> None:
         """`grouped`: whether the group is one to ask for offsets, or only a name that the client demands."""
-        tell = configuration["error_cb"]
-
-        def note(error: KafkaError) -> None:
-            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
-            tell(error)
-
-        self._configuration = {**configuration, "error_cb": note}
+        self._outage = OutageWatch(configuration)
         # It looks for its group's coordinator, whether anybody asks or not; who has no group needs no right to one.
         self._passing = set() if grouped else {KafkaError.GROUP_AUTHORIZATION_FAILED}
         self._offsets = GroupOffsets(configuration)
-        self._hurt = False
         self._worked = False
         """Whether this client was ever answered: one that was made in an outage waits for the end of it."""
-        self._consumer = Consumer(self._configuration)
+        self._consumer = Consumer(self._outage.configuration)
         self._begun = True
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
@@ -48,7 +42,7 @@ class KafkaReader:
         """Replace what is read. Raises Retryable while the cluster does not answer."""
         self._consumer.poll(0)  # what it has heard; a record that comes with it belongs to what is replaced
         self._positions, self._paused = dict(positions), set()
-        if self._hurt and self._worked:
+        if self._outage.seen and self._worked:
             self._make_anew()
         self._begin()
 
@@ -71,13 +65,13 @@ class KafkaReader:
 
     def _make_anew(self) -> None:
         gone: list[object] = [self._consumer]
-        self._consumer = Consumer(self._configuration)
+        self._consumer = Consumer(self._outage.configuration)
         end_beside(gone)
-        self._hurt = self._worked = self._begun = False
+        self._outage.seen = self._worked = self._begun = False
 
     def _go_on_where_it_was(self) -> None:
         """By another client. Raises Retryable while the cluster does not answer."""
-        if self._hurt and self._worked:
+        if self._outage.seen and self._worked:
             self._positions |= {each: at for each in self._positions if (at := self._position(each)) is not None}
             self._make_anew()
         if not self._begun:
@@ -133,7 +127,5 @@ class KafkaReader:
         self._consumer.close()
 
 
-def _kafkas(partition: TopicPartition, offset: int | None = None) -> KafkaTopicPartition:
-    if offset is None:
-        return KafkaTopicPartition(partition.topic, partition.partition)
+def _kafkas(partition: TopicPartition, offset: int = OFFSET_INVALID) -> KafkaTopicPartition:
     return KafkaTopicPartition(partition.topic, partition.partition, offset)

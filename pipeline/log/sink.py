@@ -15,6 +15,7 @@ from pipeline.log.api import Committed, Delivery, Headers, Membership, TopicPart
 from pipeline.log.bounded import BoundedCalls, CallHangs
 from pipeline.log.ending import end_beside
 from pipeline.log.errors import translate
+from pipeline.log.outage import OutageWatch
 
 CALL_TIMEOUT_S = 5.0
 HANGS_AFTER_S = 2 * CALL_TIMEOUT_S
@@ -31,14 +32,8 @@ class KafkaSink:
         self._open = False
         self._closed = False
         self._bounded = BoundedCalls()
-        self._hurt = False
-        tell = configuration["error_cb"]
-
-        def note(error: KafkaError) -> None:
-            self._hurt |= error.code() == KafkaError._ALL_BROKERS_DOWN
-            tell(error)
-
-        self._producer = Producer({**configuration, "error_cb": note})
+        self._outage = OutageWatch(configuration)
+        self._producer = Producer(self._outage.configuration)
         try:
             self._repeat(lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
         except BaseException:
@@ -174,7 +169,7 @@ class KafkaSink:
             # Once all brokers are away the client forgets them, but not the coordinators that it has cached, which then
             # lead nowhere: it would wait for the group's coordinator until it is given up.
             self._producer.poll(0)
-            if self._hurt:
+            if self._outage.seen:
                 raise OutcomeUnknown("all brokers were away, and the client may not find the group again")
             self._bounded(send, HANGS_AFTER_S)
 
