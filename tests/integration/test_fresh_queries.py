@@ -39,11 +39,16 @@ def slow(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pip
         one.worker("transform", "t0")
         for worker_id in ("a0", "a1"):
             one.worker("aggregate", worker_id, *SLOWLY)
-        eventually(lambda: {row["owner"] for row in one.status()} == {"a0", "a1"}, "both own partitions")
-        eventually(lambda: {row["state"] for row in one.status()} == {"active"}, "both are active")
+        both_at_work(one)
         yield one
     finally:
         one.close()
+
+
+def both_at_work(pipeline: Pipeline) -> None:
+    """Wait until each has a partition and all are active: from then on none moves by itself."""
+    wanted = {(worker, "active") for worker in ("a0", "a1")}
+    eventually(lambda: {(row["owner"], row["state"]) for row in pipeline.status()} == wanted, "both are at work")
 
 
 def send(pipeline: Pipeline, directory: Path, *readings: dict[str, Any] | str) -> list[str]:
@@ -163,6 +168,7 @@ def test_what_was_sent_before_the_owner_died_is_in_the_answer_of_its_heir(slow: 
     eventually(answered, "the heir has folded it")
     assert set(answers) <= {200, 503}, "not for a moment is it said that there is no such device"
     slow.worker("aggregate", owner, *SLOWLY)
+    both_at_work(slow)
 
 
 def test_a_stream_tells_each_change_and_goes_on_with_the_heir(slow: Pipeline, tmp_path: Path) -> None:
@@ -181,3 +187,4 @@ def test_a_stream_tells_each_change_and_goes_on_with_the_heir(slow: Pipeline, tm
         moved = next(row for row in rows if row.value["readings"] == 3)
         assert moved.meta.owner == other
     slow.worker("aggregate", owner, *SLOWLY)
+    both_at_work(slow)
