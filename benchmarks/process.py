@@ -80,11 +80,9 @@ class PeerProcess:
         return Moment(time.perf_counter(), _cpu(self._measured), _cpu(self._broker) if self._broker else None)
 
     def peak_rss_mb(self) -> float:
-        """The most memory that it ever held; of the process itself, which in every peer does the work."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise PeerFailed("the process has no memory")
+        """The most memory that it and its children ever held, each by itself."""
+        processes = [self._process.pid, *(child.pid for child in self._measured.children(recursive=True))]
+        return sum(_peak_rss_mb(pid) for pid in processes)
 
     def says(self, word: str, patience_s: float) -> Moment:
         """Wait until it says this."""
@@ -128,6 +126,13 @@ class PeerProcess:
     def _failed(self, what: str) -> PeerFailed:
         tail = self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL:]
         return PeerFailed("\n".join([what, *tail]))
+
+
+def _peak_rss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise PeerFailed("the process has no memory")
 
 
 def _cpu(process: psutil.Process) -> float:

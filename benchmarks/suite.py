@@ -206,7 +206,12 @@ def ground() -> Iterator[Ground]:
             yield Ground(named, None)
         else:
             # As a broker that is here to stay: the embedded one's options favour a quick start.
-            broker = EmbeddedBroker(heap_mb=1024, java_options=["-XX:TieredStopAtLevel=4"])
+            # Members that come one after the other begin together, as with Kafka's own default of 3 s.
+            broker = EmbeddedBroker(
+                overrides={"group.initial.rebalance.delay.ms": "1000"},
+                heap_mb=1024,
+                java_options=["-XX:TieredStopAtLevel=4"],
+            )
             stack.enter_context(broker)
             yield Ground(broker.bootstrap_servers, broker)
 

@@ -1,4 +1,4 @@
-"""statelog itself: one worker, with the settings it has by default."""
+"""statelog itself: workers with the settings they have by default."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ class Statelog:
     share = 1.0
     passes = 1
 
-    def __init__(self, name: str = "statelog", settings: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self, name: str = "statelog", workers: int = 1, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.name = name
+        self._workers = workers
         self._settings = settings
 
     def prepare(self) -> None:
@@ -58,7 +61,11 @@ class Statelog:
         }
         self._plan(job).create(job.source.admin, PARTITIONS, 1)
         environment = {f"STATELOG_{name.upper()}": str(value) for name, value in settings.items()}
-        return Command([sys.executable, "-m", "benchmarks.peers.statelog_worker", self._stage(job).name], environment)
+        stage = self._stage(job).name
+        if self._workers == 1:
+            return Command([sys.executable, "-m", "benchmarks.peers.statelog_worker", stage], environment)
+        together = [sys.executable, "-m", "benchmarks.peers.statelog_workers", stage, str(self._workers)]
+        return Command(together, environment)
 
     def _topology(self, job: Job) -> Topology:
         return load_topology(Settings(topology=_TOPOLOGIES[job.work.letter]))

@@ -36,15 +36,16 @@ def ground(kafka: Kafka) -> Ground:
     return Ground(kafka.bootstrap_servers, None)
 
 
+@pytest.mark.parametrize("peer", [Statelog(), Statelog("statelog-2", workers=2)], ids=["one worker", "two workers"])
 @pytest.mark.parametrize("work", WORKLOADS.values(), ids=lambda work: work.letter)
 def test_statelogs_result_equals_the_oracles(
-    work: Workload, dataset: Dataset, checker: Checker, ground: Ground, figure: Callable[[str], None]
+    peer: Statelog, work: Workload, dataset: Dataset, checker: Checker, ground: Ground, figure: Callable[[str], None]
 ) -> None:
-    (figures,) = run(Statelog(), work, dataset.source(work.source), checker, ground)
+    (figures,) = run(peer, work, dataset.source(work.source), checker, ground)
     assert figures.records == RECORDS
     assert figures.seconds > 0
     assert figures.peak_rss_mb > 10
-    figure(f"({work.letter}) {RECORDS} records checked, {figures.records / figures.seconds:,.0f} events/s")
+    figure(f"({work.letter}) {peer.name}: {RECORDS} records checked, {figures.records / figures.seconds:,.0f} events/s")
 
 
 class Guessing(Ceiling):
