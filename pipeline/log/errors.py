@@ -112,6 +112,9 @@ _MISCONFIGURED: dict[int, str] = {
 _RETRYABLE = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
+        # The client begins anew with the bootstrap servers, as `metadata.recovery.rebootstrap.trigger.ms` has it, and
+        # gives up the brokers that it had learned of, with what they were asked.
+        KafkaError._DESTROY_BROKER,
         KafkaError._MSG_TIMED_OUT,
         KafkaError._QUEUE_FULL,
         KafkaError._RESOLVE,

@@ -15,6 +15,7 @@ from pipeline.log.errors import translate
         (KafkaError(KafkaError._TIMED_OUT), Retryable),
         (KafkaError(KafkaError._TRANSPORT), Retryable),
         (KafkaError(KafkaError._ALL_BROKERS_DOWN), Retryable),
+        (KafkaError(KafkaError._DESTROY_BROKER), Retryable),
         (KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), Retryable),
         (KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT), Retryable),
         (KafkaError(KafkaError.UNKNOWN, retriable=True), Retryable),
