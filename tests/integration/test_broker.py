@@ -27,6 +27,7 @@ from tests.support.waiting import PATIENCE_S, eventually
 
 # A process that runs the broker, tells its pid and directory, and then does nothing, so that it can be killed.
 PARENT = """
+import time
 from pipeline.broker import EmbeddedBroker
 broker = EmbeddedBroker()
 broker.start()
@@ -43,22 +44,22 @@ def running(pid: int) -> bool:
 
 def create_topic(bootstrap_servers: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
 
 
 def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"{topic}-producer"})
-    producer.init_transactions(20)
+    producer.init_transactions(PATIENCE_S)
     producer.begin_transaction()
     producer.produce(topic, value, b"key")
-    producer.commit_transaction(20)
+    producer.commit_transaction(PATIENCE_S)
 
 
 def consume(bootstrap_servers: str, topic: str) -> bytes | None:
     settings = {"bootstrap.servers": bootstrap_servers, "group.id": f"{topic}-group", "auto.offset.reset": "error"}
     consumer = Consumer(settings)
     consumer.assign([TopicPartition(topic, 0, 0)])
-    message = consumer.poll(20)
+    message = consumer.poll(PATIENCE_S)
     consumer.close()
     assert message is not None
     assert message.error() is None, message.error()
@@ -153,7 +154,7 @@ def test_a_second_broker_on_the_same_directory_is_refused_and_says_who_has_it(em
         EmbeddedBroker(data_dir=embedded.data_dir).start()
     assert embedded.bootstrap_servers in str(refused.value)
     assert refused.value.hint
-    assert ping(embedded.bootstrap_servers, timeout_s=5)
+    assert ping(embedded.bootstrap_servers, timeout_s=PATIENCE_S)
 
 
 def test_a_taken_port_is_said_to_be_taken(embedded: Kafka) -> None:
@@ -197,7 +198,7 @@ def test_the_command_runs_until_it_is_told_to_stop(tmp_path: Path, deadly: signa
         assert command.stdout is not None
         facts = json.loads(command.stdout.readline())
         assert facts["bootstrap_servers"] == f"127.0.0.1:{port}"
-        assert ping(facts["bootstrap_servers"], timeout_s=10)
+        assert ping(facts["bootstrap_servers"], timeout_s=PATIENCE_S)
         command.send_signal(deadly)
         assert command.wait(PATIENCE_S) == 0
     assert not running(facts["pid"])
