@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
 from tests.support.exactness import assert_exactly_once
 from tests.support.load import TelemetryLoad
+from tests.support.scale import Scale
 from tests.support.waiting import eventually
 from tests.support.worker_process import OPEN_WORK
 
@@ -22,7 +24,7 @@ PROMISED_S = 5.0
 
 @pytest.mark.timeout(600)
 def test_a_stop_under_load_drains_within_five_seconds_and_leaves_nothing_to_restore(
-    kafka: Kafka, prefix: str, tmp_path: Path
+    kafka: Kafka, prefix: str, tmp_path: Path, scale: Scale, figure: Callable[[str], None]
 ) -> None:
     took: list[float] = []
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path) as cluster:
@@ -47,4 +49,5 @@ def test_a_stop_under_load_drains_within_five_seconds_and_leaves_nothing_to_rest
         assert_exactly_once(cluster, load.accepted)
         cluster.stop()
     # The best of them, as the machine may be busy with something else at any single one.
-    assert min(took) < PROMISED_S, took
+    assert min(took) < scale.within_s(PROMISED_S), took
+    figure(f"{len(took)} stops under load, drained in {min(took):.1f} to {max(took):.1f} s; nothing left to restore")
