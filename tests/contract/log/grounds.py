@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import AdminClient
@@ -15,10 +16,14 @@ from pipeline.errors import Retryable
 from pipeline.log.api import Admin, Committed, Log, Message, Reader, Sink, Source, TopicPartition
 from pipeline.log.kafka import KafkaLog
 from pipeline.log.memory import MemoryCluster
+from pipeline.log.memory.groups import Token
+from pipeline.log.source import _generation as generation_of_kafka
 from pipeline.settings import Settings
 from tests.support.waiting import PATIENCE_S
 
 SESSION_MS = 2_500
+LONG_SESSION_MS = 15_000
+"""Of a member that is to be back within it, on a machine that is busy; what happens to its group it hears the later."""
 QUIET_S = 0.2
 """How long nothing has to happen on a real Kafka before it counts as nothing."""
 
@@ -33,10 +38,13 @@ class Member:
         self.heard: list[tuple[str, set[int]]] = []
         self.owned: set[int] = set()
         self.records: list[Message] = []
+        self.generation = -1
+        """The last that it has heard of: what its client knows may be newer."""
         self.on_revoked: Callable[[Sequence[TopicPartition]], None] = lambda _partitions: None
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         self._hear("assigned", partitions)
+        self.generation = _generation(self.source.membership().token)
         self.owned |= {each.partition for each in partitions}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -113,7 +121,7 @@ class Ground(ABC):
         """The cleaner may have run when this returns; it needs a closed segment, so records have to follow."""
 
     def settings(self, **settings: int) -> Settings:
-        return Settings(session_timeout_ms=SESSION_MS, prefix=self.prefix, **settings)  # type: ignore[arg-type]
+        return Settings(prefix=self.prefix, **{"session_timeout_ms": SESSION_MS, **settings})  # type: ignore[arg-type]
 
     def topic(self, config: Mapping[str, str] | None = None, *, partitions: int = 1) -> str:
         name = f"{self.prefix}topic-{next(self._numbers)}"
@@ -133,9 +141,12 @@ class Ground(ABC):
         self._open.append(reader)
         return reader
 
-    def member(self, topic: str, group: str, name: str = "m", *, static: bool = False) -> Member:
+    def member(
+        self, topic: str, group: str, name: str = "m", *, static: bool = False, session_ms: int = SESSION_MS
+    ) -> Member:
         member = Member()
-        member.source = self.log().source(topic, group, member, instance_id=name if static else None, client_id=name)
+        log = self.log(session_timeout_ms=session_ms)
+        member.source = log.source(topic, group, member, instance_id=name if static else None, client_id=name)
         self._open.append(member.source)
         return member
 
@@ -195,11 +206,13 @@ class Ground(ABC):
         return found
 
     def share(self, *members: Member, partitions: int) -> None:
-        """Until these members have all partitions, none of them two."""
+        """Until these members have all partitions, none of them two, and each has heard that this is how it stays."""
         self.until(
             lambda: (
                 sorted(each for member in members for each in member.owned) == list(range(partitions))
                 and all(member.owned for member in members)
+                # The last to get its share hears of it first; to the others it is news of nothing, and comes later.
+                and len({member.generation for member in members}) == 1
             ),
             "the members have shared the partitions",
             *members,
@@ -281,6 +294,11 @@ def write(sink: Sink, partition: TopicPartition, rows: Rows) -> None:
     sink.begin()
     sink.send_rows(partition, rows, (), lambda _delivery: None)
     sink.flush()
+
+
+def _generation(token: Any) -> int:
+    """Of a member's credentials."""
+    return int(token.generation) if isinstance(token, Token) else generation_of_kafka(token)
 
 
 def pairs(messages: Sequence[Message]) -> list[tuple[bytes | None, bytes | None]]:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import Fenced, Misconfigured, PipelineError, StateLost, TransactionAborted
 from pipeline.log.api import Committed, TopicPartition
-from tests.contract.log.grounds import SESSION_MS, Ground, Member, offsets, pairs, write
+from tests.contract.log.grounds import LONG_SESSION_MS, SESSION_MS, Ground, Member, offsets, pairs, write
 
 PARTITIONS = 4
 
@@ -115,6 +115,7 @@ def test_partitions_move_in_two_steps_and_are_never_held_twice(ground: Ground) -
 
     ground.until(watch, "the second has its share", first, second)
     assert not any(while_moving)
+    ground.share(first, second, partitions=PARTITIONS)
     assert len(first.owned) == len(second.owned) == PARTITIONS // 2
     ground.quietly(first, second)
     # Each generation is told to all, with nothing new in most of them.
@@ -250,8 +251,8 @@ def test_credentials_of_a_member_that_left_are_refused(ground: Ground, others: b
 
 def test_a_static_member_that_restarts_takes_its_partitions_back_and_disturbs_nobody(ground: Ground) -> None:
     topic, group = ground.topic(partitions=PARTITIONS), ground.group()
-    stays = ground.member(topic, group, "stays", static=True)
-    before = ground.member(topic, group, "restarts", static=True)
+    stays = ground.member(topic, group, "stays", static=True, session_ms=LONG_SESSION_MS)
+    before = ground.member(topic, group, "restarts", static=True, session_ms=LONG_SESSION_MS)
     ground.share(stays, before, partitions=PARTITIONS)
     ground.quietly(stays, before)
     held = set(before.owned)
@@ -261,7 +262,7 @@ def test_a_static_member_that_restarts_takes_its_partitions_back_and_disturbs_no
     assert before.moves[-1] == ("revoked", held)
     ground.quietly(stays)
     assert len(ground.admin.members(group)) == 2, "it keeps its seat"
-    after = ground.member(topic, group, "restarts", static=True)
+    after = ground.member(topic, group, "restarts", static=True, session_ms=LONG_SESSION_MS)
     ground.share(stays, after, partitions=PARTITIONS)
     assert after.heard == [("assigned", held)]
     ground.quietly(stays, after)
