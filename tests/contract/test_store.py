@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from pipeline.state.api import Position, Restoring, Store, StoreIdentity, StoreV
 from pipeline.state.digest import digest
 from pipeline.state.memory import MemoryStore, read_memory_checkpoint
 from pipeline.state.rocks import RocksStore, open_checkpoint
+from tests.support.waiting import eventually
 
 TABLES = ("counts", "names")
 IDENTITY = StoreIdentity("app", "1", 3, {"counts": "topic-a", "names": "topic-b"}, "topic-s")
@@ -155,14 +156,21 @@ def test_readers_on_other_threads_see_whole_commits_only(store: Store) -> None:
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for number in range(1, 400):
+    numbers = count(1)
+
+    def written() -> bool:
+        number = next(numbers)
         put(store, number, counts=dict.fromkeys((b"a", b"b"), b"%d" % number), names={b"a": b"%d" % number})
-        time.sleep(0.0005)  # else the interpreter runs the writer alone
-    stop.set()
-    for thread in threads:
-        thread.join()
+        return number >= 400 and len(seen) > 10
+
+    try:
+        # The pause: else the interpreter runs the writer alone.
+        eventually(written, "the readers have met several commits", pause_s=0.0005)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert torn == []
-    assert len(seen) > 10, "the readers must have met several commits"
 
 
 @pytest.mark.parametrize("rows", [10, 30_000], ids=["batch", "ingest"])

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pipeline.query.credentials import Credentials
 from pipeline.query.wire import PROBLEM_TYPE_PREFIX
 from tests.support.identities import AUDIENCE, ISSUER, Issuer, Tokens, bearer, public_pem
+from tests.support.waiting import PATIENCE_S
 from tests.support.web import http
 from tests.unit.query.world import World, world
 
@@ -225,7 +226,7 @@ def test_a_token_in_the_address_is_none(guarded: World, given: str, parameter: s
 @pytest.mark.parametrize("byte", [b"\0", b"\r", b"\n", b"\x0b"])
 def test_a_control_character_in_a_header_does_not_come_in(guarded: World, given: str, byte: bytes) -> None:
     host, _, port = guarded.servers["a"].address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         line = b"Authorization: Bearer " + given[:-1].encode() + byte + given[-1:].encode()
         connection.sendall(b"GET " + ROUTE.encode() + b" HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n")
         assert connection.recv(100).split()[1] in {b"400", b"401"}
@@ -242,7 +243,7 @@ def test_without_a_token_nobody_learns_what_is_served(guarded: World, path: str)
 def test_a_request_behind_another_is_not_let_in_by_its_token(guarded: World, given: str) -> None:
     """Both in one packet, on one connection: the second shows nothing."""
     host, _, port = guarded.servers["a"].address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         first = f"GET {ROUTE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {given}\r\n\r\n"
         second = f"GET {ROUTE} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         connection.sendall((first + second).encode())

@@ -14,7 +14,7 @@ from pipeline.errors import Misconfigured, StateUnusable
 from pipeline.query.listener import Listener
 from pipeline.runtime.view import PartitionState
 from tests.support.timing import least_s, seconds
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.web import http
 from tests.unit.query.world import World, world
 
@@ -139,7 +139,7 @@ def test_one_verification_at_a_time_and_a_listener_that_leaves_ends_it(two: Worl
         busy = http.get(two.url("c", "/v1/verify"))
         assert (busy.status_code, busy.json()["type"].rpartition(":")[2]) == (503, "busy")
         assert not closed.is_set()
-    assert closed.wait(5)
+    assert closed.wait(PATIENCE_S)
     with http.stream("GET", two.url("c", "/v1/verify")) as stream:
         assert stream.status_code == 200
 
