@@ -10,6 +10,7 @@ from pipeline.errors import BrokerFailed
 
 # Below the ports that Linux and macOS give to outgoing connections. Among those, a client that keeps trying to reach a
 # broker that is down may be given the broker's own port and connect to itself, and the broker could not come back.
+# Above those that workers come back to (`pipeline.query.listener`), which would take it while the broker is down.
 _FIRST, _LAST = 20_000, 32_000
 
 

@@ -11,8 +11,9 @@ from pipeline.errors import Misconfigured
 LOOPBACK = "127.0.0.1:0"
 BACKLOG = 256
 
-# Below the ports that systems give to outgoing connections, so that a worker finds its own free when it comes back.
-_FIRST_STEADY, _LAST_STEADY = 20_000, 32_000
+# Below the ports that systems give to outgoing connections, and those that an embedded broker chooses from, so that a
+# worker finds its own free when it comes back.
+_FIRST_STEADY, _LAST_STEADY = 10_000, 20_000
 
 
 class Listener:
