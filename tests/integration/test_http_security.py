@@ -12,9 +12,7 @@ import pytest
 
 from pipeline.client import Client, Refused
 from pipeline.errors import ExitCode
-from pipeline.query.asking import Unavailable
 from pipeline.query.outgoing import Outgoing
-from pipeline.runtime.view import PartitionState
 from tests.oracle import Parameters, recount
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
@@ -79,7 +77,7 @@ def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         secured = Secured(cluster, certificates, tokens)
         secured.start("a0", secured.peers)
         secured.start("a1", secured.peers, http="0.0.0.0:0", advertise=f"{HOST}:0")
-        eventually(lambda: _owners(cluster) == {"a0", "a1"}, "each has a partition")
+        cluster.wait_until_shared("aggregate", "a0", "a1")
         cluster.send("readings", readings(DEVICES, 1))
         cluster.send("readings", readings(20, 5, first_round=1))  # windows that close
         cluster.drain()
@@ -87,15 +85,6 @@ def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for process in cluster.workers:
             for secret in secured.secrets():
                 assert secret not in process.text()
-
-
-def _owners(cluster: Cluster) -> set[str | None]:
-    """Of partitions that are active."""
-    try:
-        with cluster.client() as client:
-            return {row.owner for row in client.status("aggregate") if row.state == PartitionState.ACTIVE}
-    except Unavailable:
-        return set()
 
 
 def test_every_worker_answers_for_every_device_by_the_askers_token(secured: Secured) -> None:

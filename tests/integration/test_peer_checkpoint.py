@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.query.asking import Unavailable
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.fetch import WORTH_RECORDS
-from pipeline.runtime.view import PartitionState
 from tests.oracle import Parameters, recount
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
@@ -35,20 +33,11 @@ def cluster(kafka: Kafka, prefix: str, tmp_path: Path) -> Iterator[Cluster]:
                  session_timeout_ms=40_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
         for worker in ("a0", "a1"):
             cluster.start("aggregate", worker)
-        eventually(lambda: _owners(cluster) == {"a0", "a1"}, "each has a partition")
+        cluster.wait_until_shared("aggregate", "a0", "a1")
         cluster.send("readings", readings(DEVICES, 1))
         cluster.drain()
         wait_until_caught_up(cluster)
         yield cluster
-
-
-def _owners(cluster: Cluster) -> set[str | None]:
-    """Of partitions that are active."""
-    try:
-        with cluster.client() as client:
-            return {row.owner for row in client.status("aggregate") if row.state == PartitionState.ACTIVE}
-    except Unavailable:
-        return set()
 
 
 def _whole(cluster: Cluster) -> int:

@@ -187,6 +187,22 @@ class Cluster:
     def wait_until_active(self, stage: str) -> None:
         eventually(lambda: len(self.active(stage)) == self.partitions, f"every partition of {stage} is active")
 
+    def wait_until_shared(self, stage: str, *worker_ids: str) -> None:
+        """Wait until each of these workers has partitions, and every partition is active.
+
+        From then on none moves by itself. Not so while one is still to join: all may be active on the others.
+        """
+        wanted = {(worker_id, "active") for worker_id in worker_ids}
+
+        def shared() -> bool:
+            with Client.connect(self.settings, self.topology, patience_s=0) as client:
+                try:
+                    return {(row.owner, row.state) for row in client.status(stage)} == wanted
+                except Unavailable:
+                    return False
+
+        eventually(shared, f"{', '.join(worker_ids)} share the partitions of {stage}")
+
     def drain(self) -> None:
         """Wait until every stage has taken, committed and stored all of its source. Input must have stopped."""
         for stage in self.topology.stages:
