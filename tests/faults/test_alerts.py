@@ -129,7 +129,8 @@ def test_a_restore_that_waits_for_somebody(scene: Scene, fired: Fired) -> None:
     scene.settle()
     worker.stop()
     foreign = Producer({"bootstrap.servers": scene.cluster.settings.bootstrap_servers,
-                        "transactional.id": scene.cluster.full("somebody")})  # fmt: skip
+                        "transactional.id": scene.cluster.full("somebody"),
+                        "transaction.timeout.ms": FOREVER_MS})  # fmt: skip
     foreign.init_transactions(30)
     foreign.begin_transaction()
     foreign.produce(scene.cluster.full("counts-changelog"), b"not yours", b"key-0", 0)

@@ -56,6 +56,8 @@ def test_a_worker_whose_operator_outlasts_the_poll_interval_commits_nothing_of_w
     commit_interval_ms: int,
 ) -> None:
     hangs = tmp_path / "hangs"
+    # A transaction that has timed out is noticed at the next record, before the poll that tells what is lost.
+    noticed = "producer lost" if static else "partitions lost with open work"
     slept: list[float] = []
     dropped = 0
     with Cluster(
@@ -79,6 +81,8 @@ def test_a_worker_whose_operator_outlasts_the_poll_interval_commits_nothing_of_w
                 cluster.wait_until_active("count")
                 eventually(lambda: hang(slow, hangs), "it hangs with open work")
                 began = time.monotonic()
+                # A busy machine may have had it be late by itself before.
+                late, lost = len(slow.events(TOO_LATE)), len(slow.events(noticed))
                 eventually(lambda: held(cluster) == [cluster.partitions], "the other has all")
                 before = cluster.committed("count")
                 eventually(
@@ -89,15 +93,15 @@ def test_a_worker_whose_operator_outlasts_the_poll_interval_commits_nothing_of_w
                 dropped += folded(slow)
                 slept.append(time.monotonic() - began)
                 hangs.unlink()
-                eventually(lambda: len(slow.events(TOO_LATE)) == len(slept), "it hears what it has lost")
+                eventually(
+                    lambda late=late, lost=lost: len(slow.events(TOO_LATE)) > late and len(slow.events(noticed)) > lost,  # type: ignore[misc]
+                    "it hears what it has lost",
+                )
             eventually(lambda: held(cluster) == [2, 2], "both have a share again")
         cluster.drain()
         assert slow.alive
         assert other.alive
         assert min(slept) > POLL_INTERVAL_S
-        # A transaction that has timed out is noticed at the next record, before the poll that tells what is lost.
-        noticed = "producer lost" if static else "partitions lost with open work"
-        assert len(slow.events(noticed)) == len(slept)
         assert_same_once("out", [(record.key, record.value) for record in cluster.records("out")], load.sent)
         counts = Counter((key or b"").decode() for key, _ in load.sent)
         assert {key: int(row["value"]) for key, row in cluster.rows("counts")} == counts

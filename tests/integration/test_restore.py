@@ -32,6 +32,8 @@ from tests.support.waiting import eventually
 PARTITIONS = 2
 DEVICES = 60
 ROUNDS = 20
+FOREVER_MS = 600_000
+"""Of a transaction that the test ends itself."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -214,7 +216,8 @@ def test_a_task_that_restores_does_not_stop_the_others_and_says_what_it_waits_fo
     shutil.rmtree(settled.disk)
     of = {partition: _device_of(partition) for partition in range(PARTITIONS)}
     # Somebody's open transaction in its changelog holds a restore up for as long as it is open.
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"{cluster.full('')}x"})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"{cluster.full('')}x",
+                         "transaction.timeout.ms": FOREVER_MS})  # fmt: skip
     producer.init_transactions()
     producer.begin_transaction()
     producer.produce(cluster.full("device-state-changelog"), b"never", b"never", 0)
