@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,6 +82,22 @@ class FaustWorker:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def kill_at_work(self, begun: Callable[[], bool]) -> None:
+        """SIGKILL, of a process that stands still with work begun and not finished, and would not stay so."""
+
+        def stands_with_work() -> bool:
+            self._supervise()
+            assert self._process is not None
+            self._process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if begun():
+                return True
+            self._process.send_signal(signal.SIGCONT)
+            return False
+
+        eventually(stands_with_work, "it has begun what it has not finished", pause_s=0.1)
+        self.kill()
 
     def lose_disk(self) -> None:
         shutil.rmtree(self.disk)
