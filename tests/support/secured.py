@@ -19,6 +19,7 @@ import jwt
 import trustme
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -39,6 +40,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pipeline.broker import EmbeddedBroker
 from pipeline.broker.ports import free_port
 from pipeline.privileges import Privilege
+from tests.support.waiting import PATIENCE_S, eventually
 
 HOST = "127.0.0.1"
 AUDIENCE = "kafka"
@@ -67,7 +69,7 @@ class SecuredKafka:
         (done,) = self.admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(name, info, password.encode())]
         ).values()
-        done.result(timeout=30)
+        done.result(timeout=PATIENCE_S)
         return {**self._sasl(name, self.secret(name, password)), "sasl_mechanism": mechanism}
 
     def certificate(self, name: str) -> dict[str, Any]:
@@ -112,7 +114,14 @@ class SecuredKafka:
             for each in privileges
         ]
         for done in self.admin.create_acls(bindings).values():
-            done.result(timeout=30)
+            done.result(timeout=PATIENCE_S)
+        # The answer is the controller's; the broker hears of it a moment later.
+        anything = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{name}", None,
+                                    AclOperation.ANY, AclPermissionType.ANY)  # fmt: skip
+        eventually(
+            lambda: set(bindings) <= set(self.admin.describe_acls(anything).result(timeout=PATIENCE_S)),
+            f"the broker goes by the rights of {name}",
+        )
 
 
 @contextmanager
