@@ -89,9 +89,9 @@ def _wipe(watched: Watched) -> None:
     _look_up(watched)
     watched.page.set_viewport_size({"width": 1280, "height": 1190})
     watched.shoot("wiped-and-back", whole=False)
-    stood: list[str] = page.evaluate("window.stood")
     everything = ",".join(["active"] * 4)
-    assert stood[-1] == everything
+    page.wait_for_function("all => window.stood.at(-1) === all", arg=everything)
+    stood: list[str] = page.evaluate("window.stood")
     assert any(each != everything for each in stood[:-1]), stood
 
 

@@ -25,6 +25,7 @@ from pipeline.verify.worker_side import Line, verify_partitions
 from tests.integration.verify_topology import STAGE
 from tests.support.administrator import Administrator
 from tests.support.brokers import Kafka
+from tests.support.waiting import eventually
 
 PARTITION = 0
 TABLES = [table.name for table in STAGE.tables]
@@ -285,17 +286,16 @@ def test_a_log_compacted_beyond_the_store_is_not_called_different(make: Make, tm
         directory.symlink_to(tmp_path / "before")
         return world.identity, held
 
-    compacted = False
-    for _ in range(40):
+    changelog = TopicPartition(world.changelogs["last"], PARTITION)
+
+    def compacted() -> bool:
         world.feed(*((b"key-%d" % number, b"new") for number in range(20)))
-        time.sleep(0.3)
         reader = connect(world.settings).reader()
-        changelog = TopicPartition(world.changelogs["last"], PARTITION)
         left = sum(len(batch) for batch in read(reader, changelog, held.changelog_next["last"]))
         reader.close()
-        if compacted := left < 20:
-            break
-    assert compacted, "the cleaner must have passed the store"
+        return left < 20
+
+    eventually(compacted, "the cleaner has passed the store", pause_s=0.3)
     *_, verdict = verify_partitions(world.settings, STAGE.name, earlier, [PARTITION], from_source=False)
     assert (verdict["equal"], verdict["provable"]) == (False, False)
     assert "compaction" in verdict["why"]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.mutants.catalogue import PATCHES, SHIPPED, hunks_of, patch_of, read_catalogue
 from tests.mutants.workshop import ROOT, Verdict, Workshop, plant, workshop
+from tests.support.waiting import PATIENCE_S
 
 CATALOGUE = read_catalogue()
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
@@ -77,7 +78,7 @@ def test_only_a_test_that_fails_by_itself_has_caught_a_bug(
     bench: Workshop, tmp_path: Path, after: str, verdict: Verdict, why: str
 ) -> None:
     write_patch(tmp_path, PAYLOAD, after)
-    finding = bench.try_bug("bug", ITS_TEST, patches=tmp_path)
+    finding = bench.try_bug("bug", ITS_TEST, patches=tmp_path, limit_s=PATIENCE_S)
     assert finding.verdict is verdict, finding.why
     assert re.search(why, finding.why)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import ExitCode
+from pipeline.log.api import TopicPartition
 from tests.support.cluster import Cluster
+from tests.support.waiting import eventually
 from tests.support.worker_process import WorkerProcess
 
 
@@ -29,10 +31,19 @@ def assert_stops(cluster: Cluster, exit_code: int, stage: str = "aggregate", wor
 
 
 def _ends(cluster: Cluster) -> dict[str, list[int]]:
+    """Of a topic each, with the markers of all that was committed before: the last may still be on their way."""
     topics = cluster.topology.topics
     found = cluster.admin.topics([cluster.full(topic) for topic in topics])
-    return {
-        topic: list(cluster.admin.high_watermarks(cluster.each_partition(topic)).values())
-        for topic in topics
-        if cluster.full(topic) in found
-    }
+    return {topic: _settled(cluster, topic) for topic in topics if cluster.full(topic) in found}
+
+
+def _settled(cluster: Cluster, topic: str) -> list[int]:
+    partitions = cluster.each_partition(topic)
+    ends: dict[TopicPartition, int] = {}
+
+    def settled() -> bool:
+        ends.update(cluster.admin.high_watermarks(partitions))
+        return cluster.admin.last_stable(partitions) == ends
+
+    eventually(settled, f"no transaction is open in {topic}")
+    return list(ends.values())
