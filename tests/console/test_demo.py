@@ -90,7 +90,7 @@ def _wipe(watched: Watched) -> None:
     watched.page.set_viewport_size({"width": 1280, "height": 1190})
     watched.shoot("wiped-and-back", whole=False)
     everything = ",".join(["active"] * 4)
-    page.wait_for_function("all => window.stood.at(-1) === all", arg=everything)
+    eventually(lambda: page.evaluate("window.stood.at(-1)") == everything, "all stand as active again")
     stood: list[str] = page.evaluate("window.stood")
     assert any(each != everything for each in stood[:-1]), stood
 
