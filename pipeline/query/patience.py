@@ -9,9 +9,11 @@ import asyncio
 from typing import Any, Final
 
 import structlog
+import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pipeline.query.guard import MAX_HEAD
 from pipeline.query.problems import Problem
 
 MAX_CONNECTIONS: Final = 256
@@ -28,8 +30,11 @@ STALL_S: Final = 30.0
 logger = structlog.get_logger(__name__)
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 with an end to patience."""
+
+    _unfinished = 0
+    """Bytes that came of a request's head which has no end yet: the parser itself would take any number."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,8 +49,12 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._head.end()
+            self._unfinished = 0
         elif not self.transport.is_closing():
             self._head.begin()
+            self._unfinished += len(data)
+            if self._unfinished > MAX_HEAD:
+                self.send_400_response("The head of the request is too long.")
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -79,8 +88,12 @@ class _Timer:
             self._running = None
 
 
-class PatientLoop(asyncio.SelectorEventLoop):
-    """Whose servers do not wait a minute for somebody who says nothing: uvicorn leaves that time at its default."""
+class PatientLoop(uvloop.Loop):
+    """Whose servers do not wait a minute for somebody who says nothing: uvicorn leaves that time at its default.
+
+    It writes, reads and waits with one turn of the interpreter's lock where asyncio's own takes four: beside a worker's
+    loop that folds, each of them is a wait of its own (docs/decisions/0022-queries-are-a-thread.md).
+    """
 
     async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
         if options.get("ssl") is not None:

@@ -11,7 +11,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.errors import PipelineError
-from pipeline.query.guard import MAX_HEAD
 from pipeline.query.listener import Listener
 from pipeline.query.patience import MAX_CONNECTIONS, PatientLoop, PatientProtocol
 
@@ -40,7 +39,6 @@ class HttpServer:
                 log_level="warning",
                 server_header=False,
                 proxy_headers=False,
-                h11_max_incomplete_event_size=MAX_HEAD,
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=1,
                 ssl_context_factory=None if tls is None else lambda _config, _default: tls,

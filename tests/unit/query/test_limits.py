@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.query import patience, server
+from pipeline.query.guard import MAX_HEAD
 from pipeline.query.outgoing import Outgoing
 from pipeline.query.protection import Protection
 from pipeline.settings import Settings
@@ -94,6 +95,32 @@ def test_who_says_it_a_byte_at_a_time_is_cut_all_the_same(one: World, first: byt
 
         eventually(one_more, "it is cut", pause_s=0)
     assert sent > 1
+
+
+def test_a_head_in_pieces_that_does_not_end_is_cut_where_it_becomes_too_long(one: World) -> None:
+    """Long before its time is up; counted anew for each request of a connection."""
+    sent = 0
+    with connected(one) as connection:
+        for _ in range(3):
+            connection.sendall(GET[:-2] + b"X: " + b"x" * (MAX_HEAD // 2) + b"\r\n\r\n")
+            assert answer(connection) == 200
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        connection.settimeout(0.01)
+
+        def one_more() -> bool:
+            nonlocal sent
+            try:
+                connection.sendall(b"X: " + b"x" * 1_000 + b"\r\n")
+                sent += 1_000
+                return connection.recv(1_000).startswith(b"HTTP/1.1 400 ")
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        eventually(one_more, "it is cut", pause_s=0)
+    assert MAX_HEAD - 2_000 < sent < 4 * MAX_HEAD
+    assert http.get(one.url("a", "/healthz")).status_code == 200
 
 
 @pytest.mark.usefixtures("short_head")
