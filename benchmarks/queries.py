@@ -1,179 +1,172 @@
-"""How long a point query takes, and what queries cost the ingest, with the server as a thread of the worker.
+"""How long a point query takes, and what queries cost the ingest: by a thread of the worker, and by a second process.
 
-    python -m benchmarks.queries [--records N] [--devices N] [--seconds S] [--rate Q] [--json]
+    python -m benchmarks.queries [--records N] [--devices N] [--seconds S] [--rate Q] [--rounds N] [--json]
 
-One aggregate worker of the shipped topology folds N readings as fast as it goes: its rate. Then it is asked for random
-devices, at Q questions a second: while idle; while N more come at half that rate; and while N more are folded as fast
-as they go, which, beside N without questions, tells how much of its rate they cost. Questions come over kept
-connections, from threads of another process. Takes the Kafka of STATELOG_BOOTSTRAP_SERVERS, else an embedded one.
+One aggregate worker of the shipped topology folds N readings as fast as it goes: its rate. Then it, and a process that
+follows its stores as RocksDB's secondary (`benchmarks.secondary`), are asked for random devices, at Q questions a
+second: while idle; while N readings come at half that rate; and while N are folded as fast as they go, each round of
+which has a turn without questions too, so that each round has its own loss. Questions come over kept connections, from
+a process of their own. Every answer is checked: it has to be of as many readings as the topic holds before its
+position, and of one device in a hundred it is the oracle's row. Takes the Kafka of STATELOG_BOOTSTRAP_SERVERS, else an
+embedded one. Writes its figures to `benchmarks/results`, for the table in docs/queries.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import random
-import threading
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+import psutil
 
+from benchmarks.answers import Sent
+from benchmarks.asking import questions
 from benchmarks.dataset import Source
-from benchmarks.latency import messages_for
+from benchmarks.machine import description
 from benchmarks.measure import Ground, jobs_of
-from benchmarks.peers.api import Job
+from benchmarks.peers.api import Command, Job
 from benchmarks.peers.statelog import Statelog
-from benchmarks.process import PeerProcess
+from benchmarks.process import ROOT, PeerProcess
 from benchmarks.reading import GroupWatch
-from benchmarks.streams import Stream
-from benchmarks.suite import ground
+from benchmarks.suite import RESULTS, ground
 from benchmarks.workloads import DEVICES
 from pipeline.client_id import parse_client_id
 from pipeline.log.feed import Feed
 from pipeline.telemetry.pace import Pace
-from pipeline.telemetry.poison import Message
+from tests.support.reaper import ends_with_us
 
-ASKERS: Final = 8
-PATIENCE_S: Final = 600.0
+SERVERS: Final = ("thread", "process")
+_NOBODY: Final = "nobody"
+_PATIENCE_S: Final = 600.0
 
 
-class Asking:
-    """Questions at a rate, until stopped. An answer that is none counts as an error, and not as a time."""
+class Ingest:
+    """A worker that folds what it is sent."""
 
-    def __init__(self, address: str, devices: Sequence[str], rate: float) -> None:
-        self._address, self._devices, self._rate = address, devices, rate
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(ASKERS)]
-        self._times: list[float] = []
-        self._errors = 0
-        self._seconds = 0.0
+    def __init__(self, where: Ground, peer: Statelog, job: Job, process: PeerProcess, sent: Sent) -> None:
+        self._process, self._sent, self._broker = process, sent, where.broker_pid
+        self._feed = Feed(job.source.settings, job.source.topic)
+        self._watch = lambda: GroupWatch(job.servers, peer.group(job) or "", job.source.ends())
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def fold(self, records: int) -> float:
+        """Readings a second, as fast as they go, from the first that is sent to the commit of the last."""
+        messages = self._sent.take(records)
         began = time.monotonic()
-        for thread in self._threads:
-            thread.start()
+        self._feed.send(messages)
+        self._feed.flush()
+        self._drain()
+        return records / (time.monotonic() - began)
+
+    def follow(self, records: int, rate: float) -> None:
+        """The same at a rate; returns once all is committed."""
+        messages, pace = self._sent.take(records), Pace(rate)
+        for first in range(0, records, pace.slice):
+            part = messages[first : first + pace.slice]
+            self._feed.send(part)
+            pace.wait(len(part))
+        self._feed.flush()
+        self._drain()
+
+    def _drain(self) -> None:
+        watch = self._watch()
+
+        def all_committed() -> bool:
+            time.sleep(0.02)
+            return watch.left() <= 0
+
         try:
-            yield
+            self._process.until(all_committed, "all is committed", _PATIENCE_S)
         finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
-            self._seconds = time.monotonic() - began
-
-    def _ask(self, number: int) -> None:
-        connection, chance = http.client.HTTPConnection(self._address, timeout=30), random.Random(number)
-        every, due = ASKERS / self._rate, time.monotonic() + number / self._rate
-        while not self._stop.is_set():
-            time.sleep(max(0.0, due - time.monotonic()))
-            due = max(due + every, time.monotonic() - 1.0)  # who cannot keep up is not asked more for it later
-            began = time.perf_counter()
-            connection.request("GET", f"/v1/device-state/{chance.choice(self._devices)}")
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 200:
-                self._times.append((time.perf_counter() - began) * 1000)
-            else:
-                self._errors += 1
-        connection.close()
-
-    def figures(self) -> dict[str, float | int]:
-        assert self._times, "not one question was answered"
-        p50, p99 = np.percentile(self._times, [50, 99])
-        return {
-            "questions_per_s": round(len(self._times) / self._seconds, 1),
-            "p50_ms": round(float(p50), 3),
-            "p99_ms": round(float(p99), 3),
-            "errors": self._errors,
-        }
+            watch.close()
 
 
-def measured(where: Ground, records: int, devices: int, seconds: float, rate: float) -> dict[str, Any]:
+def measured(
+    where: Ground, records: int, devices: int, seconds: float, rate: float, rounds: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """AssertionError for an answer that is wrong."""
     peer, source = Statelog(), Source(where.servers, DEVICES.source)
+    sent = Sent(DEVICES.source, devices, records * (1 + len(SERVERS) + rounds * (1 + len(SERVERS))))
+    runs: list[dict[str, Any]] = []
     try:
-        everything = messages_for(DEVICES.source, Stream(devices, "uniform", 4 * records))
-        first, second, third, fourth = (everything[part * records :][:records] for part in range(4))
-        names = sorted({key.decode() for key, _ in first if key is not None})
         with jobs_of(peer, DEVICES, [source]) as (job,):
-            feed = Feed(source.settings, source.topic)
-            _send(feed, first)
-            with PeerProcess(peer.command([job]), job.directory.parent / "log", where.broker_pid) as process:
-                process.says("began", PATIENCE_S)
-                began = time.monotonic()
-                _drained(process, peer, job)
-                before = records / (time.monotonic() - began)
-                address = _address(peer, job)
+            command = peer.command([job])
+            with PeerProcess(command, job.directory.parent / "log", where.broker_pid) as process:
+                ingest = Ingest(where, peer, job, process, sent)
+                before = ingest.fold(records)
+                say(f"{before:,.0f} readings/s before any question")
+                keys = sent.devices()
+                with _secondary(job, command) as (secondary, pid):
+                    addresses = dict(zip(SERVERS, (_address(peer, job), secondary), strict=True))
+                    used = {"thread": lambda: process.moment().cpu_s, "process": lambda: _cpu_s(pid)}
 
-                def asked(work: Callable[[], None]) -> dict[str, float | int]:
-                    asking = Asking(address, names, rate)
-                    with asking.going_on():
-                        work()
-                    return asking.figures()
+                    def asked(what: str, server: str, number: int, work: Callable[[], float | None]) -> None:
+                        run: dict[str, Any] = {"what": what, "server": server, "round": number}
+                        if server == _NOBODY:
+                            folded = work()
+                        else:
+                            began = used[server]()
+                            with questions(addresses[server], keys, rate) as spell:
+                                folded = work()
+                            if what == "idle":
+                                run["cpu_us"] = round((used[server]() - began) / len(spell.heard.answers) * 1e6)
+                            wrong = [*spell.heard.errors, *sent.wrong(spell.heard.answers, spell.heard.whole)]
+                            assert not wrong, "\n".join(wrong[:20])
+                            run |= spell.heard.figures() | {"compared": len(spell.heard.whole)}
+                        if folded is not None:
+                            run["records_per_s"] = round(folded)
+                        runs.append(run)
+                        say(json.dumps(run))
 
-                def fold(messages: Sequence[Message]) -> float:
-                    """Readings a second, as fast as they go."""
-                    began = time.monotonic()
-                    _send(feed, messages)
-                    _drained(process, peer, job)
-                    return records / (time.monotonic() - began)
-
-                idle = asked(lambda: time.sleep(seconds))
-                half = asked(lambda: _feed_at(feed, second, before / 2))
-                _drained(process, peer, job)
-                alone = fold(third)
-                rates: list[float] = []
-                full = asked(lambda: rates.append(fold(fourth)))
+                    for number, server in enumerate(SERVERS):
+                        asked("idle", server, number, lambda: time.sleep(seconds))
+                    for number, server in enumerate(SERVERS):
+                        asked("half", server, number, lambda: ingest.follow(records, before / 2))
+                    for number in range(rounds):
+                        for server in _turned((_NOBODY, *SERVERS), number):
+                            asked("full", server, number, lambda: ingest.fold(records))
                 process.stop()
     finally:
         source.remove()
-    cost = {
-        "records_per_s": round(alone),
-        "with_questions": round(rates[0]),
-        "loss_percent": round(100 - 100 * rates[0] / alone, 1),
-    }
-    return {
-        "server": "thread",
-        "asked_per_s": rate,
-        "rate": round(before),
-        "idle": idle,
-        "half": half,
-        "full": full | cost,
-    }
+    return {"records": records, "devices": devices, "asked_per_s": rate, "rate": round(before), "runs": runs}
 
 
-def _send(feed: Feed, messages: Sequence[Message]) -> None:
-    feed.send(messages)
-    feed.flush()
+def _turned(servers: Sequence[str], number: int) -> list[str]:
+    """Each round begins with another."""
+    first = number % len(servers)
+    return [*servers[first:], *servers[:first]]
 
 
-def _feed_at(feed: Feed, messages: Sequence[Message], rate: float) -> None:
-    pace = Pace(rate)
-    for first in range(0, len(messages), pace.slice):
-        part = messages[first : first + pace.slice]
-        feed.send(part)
-        pace.wait(len(part))
-    feed.flush()
+@contextmanager
+def _secondary(job: Job, command: Command) -> Iterator[tuple[str, int]]:
+    """Its address and process."""
+    arguments = [sys.executable, "-m", "benchmarks.secondary", str(job.directory)]
+    environment = {**os.environ, **command.environment}
+    with subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        ends_with_us(process)
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the second process did not start"
+            yield address, process.pid
+        finally:
+            process.terminate()
 
 
-def _drained(process: PeerProcess, peer: Statelog, job: Job) -> None:
-    watch = GroupWatch(job.servers, peer.group(job), job.source.ends())
-
-    def all_committed() -> bool:
-        time.sleep(0.02)
-        return watch.left() <= 0
-
-    try:
-        process.until(all_committed, "all is committed", PATIENCE_S)
-    finally:
-        watch.close()
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _address(peer: Statelog, job: Job) -> str:
-    (member,) = job.source.admin.members(peer.group(job))
+    (member,) = job.source.admin.members(peer.group(job) or "")
     worker = parse_client_id(member.client_id)
     assert worker is not None
     assert worker.address is not None
@@ -182,29 +175,30 @@ def _address(peer: Statelog, job: Job) -> str:
 
 def main(command: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=500_000, help="readings of each of four parts")
+    parser.add_argument("--records", type=int, default=200_000, help="readings of each part")
     parser.add_argument("--devices", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of the questions while idle")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the questions while idle")
     parser.add_argument("--rate", type=float, default=2_000.0, help="questions a second")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--json", action="store_true", help="print the figures and write no file")
     arguments = parser.parse_args(command)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    load = psutil.getloadavg()[0]
     with ground() as where:
-        found = measured(where, arguments.records, arguments.devices, arguments.seconds, arguments.rate)
-    if arguments.json:
-        print(json.dumps(found))
-        return
-    print(f"{found['rate']:,} readings/s before any question")
-    for name, what in (("idle", "idle"), ("half", "at half that rate"), ("full", "as fast as it goes")):
-        part = found[name]
-        print(
-            f"{what}: p50 {part['p50_ms']:.2f} ms, p99 {part['p99_ms']:.2f} ms, at {part['questions_per_s']:,.0f}/s "
-            f"of {found['asked_per_s']:,.0f}/s asked, {part['errors']} errors"
+        found = measured(
+            where, arguments.records, arguments.devices, arguments.seconds, arguments.rate, arguments.rounds, say
         )
-    full = found["full"]
-    print(
-        f"ingest: {full['records_per_s']:,}/s, with questions {full['with_questions']:,}/s: "
-        f"{full['loss_percent']} % less"
-    )
+    report = {"machine": description(), "load_before": round(load, 1), **found}
+    if arguments.json:
+        print(json.dumps(report))
+        return
+    RESULTS.mkdir(exist_ok=True)
+    path = Path(RESULTS) / f"queries-{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    say(f"{path}")
 
 
 if __name__ == "__main__":
