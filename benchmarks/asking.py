@@ -50,6 +50,7 @@ class Heard(NamedTuple):
     seconds: float
     answers: Sequence[Answer]
     errors: Sequence[str]
+    """Problem documents: no answer, but no wrong one."""
     whole: Sequence[tuple[str, Any]]
     """Some of the answers as they came, by key."""
 
@@ -151,9 +152,7 @@ def ask(address: str, rate: float, keys: Sequence[str], stop: int) -> dict[str, 
                 errors.append(body.decode(errors="replace"))
                 continue
             row = decode(body)
-            if row.key != connection.key:
-                errors.append(f"asked for {connection.key}, told of {row.key}")
-                continue
+            assert row.key == connection.key, f"asked for {connection.key}, told of {row.key}"
             device = row.value
             count = device.readings + device.duplicates + sum(each.too_old for each in device.metrics.values())
             answers.append(Answer(row.key, ms, row.meta.position, count))

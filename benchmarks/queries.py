@@ -99,40 +99,44 @@ def measured(
         with jobs_of(peer, DEVICES, [source]) as (job,):
             command = peer.command([job])
             with PeerProcess(command, job.directory.parent / "log", where.broker_pid) as process:
-                ingest = Ingest(where, peer, job, process, sent)
-                before = ingest.fold(records)
-                say(f"{before:,.0f} readings/s before any question")
-                keys = sent.devices()
-                with _secondary(job, command) as (secondary, pid):
-                    addresses = dict(zip(SERVERS, (_address(peer, job), secondary), strict=True))
-                    used = {"thread": lambda: process.moment().cpu_s, "process": lambda: _cpu_s(pid)}
+                try:
+                    ingest = Ingest(where, peer, job, process, sent)
+                    before = ingest.fold(records)
+                    say(f"{before:,.0f} readings/s before any question")
+                    keys = sent.devices()
+                    with _secondary(job, command) as (secondary, pid):
+                        addresses = dict(zip(SERVERS, (_address(peer, job), secondary), strict=True))
+                        used = {"thread": lambda: process.moment().cpu_s, "process": lambda: _cpu_s(pid)}
 
-                    def asked(what: str, server: str, number: int, work: Callable[[], float | None]) -> None:
-                        run: dict[str, Any] = {"what": what, "server": server, "round": number}
-                        if server == _NOBODY:
-                            folded = work()
-                        else:
-                            began = used[server]()
-                            with questions(addresses[server], keys, rate) as spell:
+                        def asked(what: str, server: str, number: int, work: Callable[[], float | None]) -> None:
+                            run: dict[str, Any] = {"what": what, "server": server, "round": number}
+                            if server == _NOBODY:
                                 folded = work()
-                            if what == "idle":
-                                run["cpu_us"] = round((used[server]() - began) / len(spell.heard.answers) * 1e6)
-                            wrong = [*spell.heard.errors, *sent.wrong(spell.heard.answers, spell.heard.whole)]
-                            assert not wrong, "\n".join(wrong[:20])
-                            run |= spell.heard.figures() | {"compared": len(spell.heard.whole)}
-                        if folded is not None:
-                            run["records_per_s"] = round(folded)
-                        runs.append(run)
-                        say(json.dumps(run))
+                            else:
+                                began = used[server]()
+                                with questions(addresses[server], keys, rate) as spell:
+                                    folded = work()
+                                if what == "idle":
+                                    run["cpu_us"] = round((used[server]() - began) / len(spell.heard.answers) * 1e6)
+                                wrong = list(sent.wrong(spell.heard.answers, spell.heard.whole))
+                                assert not wrong, "\n".join(wrong[:20])
+                                for problem in sorted(set(spell.heard.errors))[:5]:
+                                    say(problem)
+                                run |= spell.heard.figures() | {"compared": len(spell.heard.whole)}
+                            if folded is not None:
+                                run["records_per_s"] = round(folded)
+                            runs.append(run)
+                            say(json.dumps(run))
 
-                    for number, server in enumerate(SERVERS):
-                        asked("idle", server, number, lambda: time.sleep(seconds))
-                    for number, server in enumerate(SERVERS):
-                        asked("half", server, number, lambda: ingest.follow(records, before / 2))
-                    for number in range(rounds):
-                        for server in _turned((_NOBODY, *SERVERS), number):
-                            asked("full", server, number, lambda: ingest.fold(records))
-                process.stop()
+                        for number, server in enumerate(SERVERS):
+                            asked("idle", server, number, lambda: time.sleep(seconds))
+                        for number, server in enumerate(SERVERS):
+                            asked("half", server, number, lambda: ingest.follow(records, before / 2))
+                        for number in range(rounds):
+                            for server in _turned((_NOBODY, *SERVERS), number):
+                                asked("full", server, number, lambda: ingest.fold(records))
+                finally:
+                    process.stop()  # whatever happened: its group cannot be removed else
     finally:
         source.remove()
     return {"records": records, "devices": devices, "asked_per_s": rate, "rate": round(before), "runs": runs}

@@ -37,14 +37,15 @@ def table(report: Mapping[str, Any]) -> str:
         f"{report['rate']:,} readings/s before any. Each answer was of as many readings as its position says, and "
         f"{compared:,} were compared with the oracle's row.",
         "",
-        "| the worker is | answered by | answers/s | p50 ms | p99 ms | readings/s | loss of ingest, % |",
-        "|---|---|---|---|---|---|---|",
+        "| the worker is | answered by | answers/s | p50 ms | p99 ms | readings/s | loss of ingest, % | not answered |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for load, words in _LOADS.items():
         for server in servers:
             found = [run for run in runs if (run["what"], run["server"]) == (load, server)]
             cells = [_middle(found, figure, form) for figure, form in _FIGURES]
-            lines.append(f"| {words} | {server} | {' | '.join(cells)} | {_loss(runs, found)} |")
+            errors = sum(run["errors"] for run in found)
+            lines.append(f"| {words} | {server} | {' | '.join(cells)} | {_loss(runs, found)} | {errors} |")
     idle = {run["server"]: run["cpu_us"] for run in runs if run["what"] == "idle"}
     used = ", ".join(f"{server} {cpu_us:,} µs" for server, cpu_us in idle.items())
     return "\n".join([*lines, "", f"CPU a question while idle: {used}."])

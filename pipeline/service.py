@@ -130,13 +130,13 @@ def _shown(
     """What a worker shows of itself, and what it serves: tables too, where it has any."""
     if not isinstance(tasks, AggregateTasks):
         view = TransformView(worker, identity, tasks, admin, settings)
-        served = stateless_application(view, metrics.registry, protection.credentials)
+        served = stateless_application(view, metrics.registry, protection.credentials, metrics.told)
         return view, HttpServer(served, listener, protection.tls)
     owner = AggregateView(worker, identity, topology, tasks, admin, settings)
     verify = noting(metrics.verified, verifier(settings, owner))
     upstream = Upstream(topology, owner.stage, directory.partitions, settings.prefix, admin, log.reader)
     served = application(owner, directory, upstream, verify, donor(settings, owner), metrics.registry,
-                         credentials=protection.credentials, outgoing=outgoing)  # fmt: skip
+                         credentials=protection.credentials, outgoing=outgoing, told=metrics.told)  # fmt: skip
     return owner, HttpServer(served, listener, protection.tls)
 
 

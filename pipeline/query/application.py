@@ -27,7 +27,7 @@ from pipeline.query.openapi import document
 from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.patience import Deadline
 from pipeline.query.peers import Peers
-from pipeline.query.problems import Problem
+from pipeline.query.problems import FORMS, Problem, Told, told_nobody
 from pipeline.query.status import StatusRoutes
 from pipeline.query.tables import TableRoutes
 from pipeline.query.upstream import Upstream
@@ -54,11 +54,12 @@ def application(
     *,
     credentials: Credentials | None = None,
     outgoing: Outgoing = PLAIN,
+    told: Told = told_nobody,
 ) -> Starlette:
     """Everything that an aggregate worker serves: to those whom the credentials know, to anyone where there are none.
 
-    `outgoing`: how it asks the other workers. Misconfigured for a table whose name the server needs for
-    itself.
+    `outgoing`: how it asks the other workers. `told`: counts the problems that it answers with. Misconfigured for a
+    table whose name the server needs for itself.
     """
     taken = RESERVED_TABLE_NAMES & {table.name for table in view.stage.tables}
     if taken:
@@ -84,30 +85,36 @@ def application(
             Route(TABLES_ROOT + "/{table}/{key:path}", tables.look_up),
         ],
         credentials,
+        told,
         view.stage,
         lifespan,
     )
 
 
 def stateless_application(
-    view: HealthView, registry: CollectorRegistry, credentials: Credentials | None = None
+    view: HealthView, registry: CollectorRegistry, credentials: Credentials | None = None, told: Told = told_nobody
 ) -> Starlette:
     """What a worker without tables serves."""
-    return _application(HealthRoutes(view, registry).routes(), credentials)
+    return _application(HealthRoutes(view, registry).routes(), credentials, told)
 
 
 def _application(
     routes: Sequence[Route],
     credentials: Credentials | None,
+    told: Told,
     stage: AggregateStage | None = None,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
-    return Starlette(
+    served = Starlette(
         routes=[behind_the_gate(route, stage) for route in routes],
         middleware=[Middleware(Guard), Middleware(Gate, credentials), Middleware(Deadline)],
         exception_handlers=dict.fromkeys([Problem, PipelineError, HTTPException, Exception], _explain),
         lifespan=lifespan,
     )
+    served.state.told = told
+    for kind, form in FORMS.items():
+        told(form.status, kind, 0)  # each from zero on: what appears at one is no increase to Prometheus
+    return served
 
 
 def _always(answer: Mapping[str, object]) -> Callable[[Request], Awaitable[Response]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from pipeline.query.wire import PROBLEM_TYPE_PREFIX, encode
 
@@ -85,6 +87,14 @@ FORMS: dict[ProblemKind, _Form] = {
 }
 
 
+Told = Callable[[int, str, int], None]
+"""Counts problems: status, kind, and how many."""
+
+
+def told_nobody(_status: int, _kind: str, _times: int) -> None:
+    """Where nobody counts."""
+
+
 class Problem(Exception):
     """Why a request has no answer. Raised anywhere below a route; rendered by the application."""
 
@@ -117,4 +127,17 @@ class Problem(Exception):
             headers["www-authenticate"] = "Bearer"
         if self.status == 405:
             headers["allow"] = "GET, HEAD"
-        return Response(encode(self.document()), self.status, headers, media_type="application/problem+json")
+        return _Answer(self.kind, encode(self.document()), self.status, headers)
+
+
+class _Answer(Response):
+    """Whoever gives it, gate, guard or route, it is counted where the application says."""
+
+    def __init__(self, kind: ProblemKind, content: bytes, status: int, headers: dict[str, str]) -> None:
+        super().__init__(content, status, headers, media_type="application/problem+json")
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        told: Told = getattr(scope["app"].state, "told", told_nobody)
+        told(self.status_code, self._kind, 1)
+        await super().__call__(scope, receive, send)

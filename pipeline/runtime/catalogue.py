@@ -125,5 +125,11 @@ class Metric(Enum):
     CONFIRMED_AGE = Spec(
         "statelog_confirmed_age_seconds", "gauge", "Since the group last confirmed a worker that answers queries"
     )
+    HTTP_PROBLEMS = Spec(
+        "statelog_http_problems_total",
+        "counter",
+        "Requests that got no answer but a problem, by its status and kind",
+        ("status", "problem"),
+    )
     READY = Spec("statelog_ready", "gauge", "1 where /readyz says yes, else 0")
     INFO = Spec("statelog_worker_info", "gauge", "Always 1: who the worker is", ("worker", "group", "version"))

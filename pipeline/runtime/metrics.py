@@ -62,6 +62,7 @@ class WorkerMetrics:
         self._commit_seconds = self._histogram(Metric.COMMIT_SECONDS)
         self._get_seconds = self._histogram(Metric.STORE_GET_SECONDS)
         self._put_seconds = self._histogram(Metric.STORE_PUT_SECONDS)
+        self._problems = self._counter(Metric.HTTP_PROBLEMS)
         self._restored = self._counter(Metric.RESTORED).labels(stage)
         self._restore_seconds = self._histogram(Metric.RESTORE_SECONDS)
         self._reads: dict[str, TableReads] = {}
@@ -115,6 +116,10 @@ class WorkerMetrics:
         """A partition has been restored."""
         self._restored.inc(records)
         self._restore_seconds.observe(seconds)
+
+    def told(self, status: int, problem: str, times: int = 1) -> None:
+        """So many requests were answered with that kind of problem."""
+        self._problems.labels(self.stage, str(status), problem).inc(times)
 
     def verified(self, partition: int, *, differs: bool) -> None:
         self._differs = {**self._differs, partition: differs}

@@ -127,6 +127,7 @@ def test_the_dashboard_asks_only_for_metrics_that_exist() -> None:
         "statelog_row_reads_total",
         "statelog_restore_debt_seconds",
         "statelog_dead_letters_total",
+        "statelog_http_problems_total",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Count
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -204,6 +205,8 @@ class World:
         self.servers: dict[str, HttpServer] = {}
         self.told: dict[str, list[int]] = {}
         """Which partitions the group says that a worker owns."""
+        self.problems: Count[tuple[int, str]] = Count()
+        """What all workers answered with: status and kind."""
         self.group_is_away = False
         self.cluster = MemoryCluster()
         """What `min_position` asks; nothing else does."""
@@ -223,7 +226,7 @@ class World:
         upstream = Upstream(worker.topology, worker.stage, self.partitions, "", self.log.admin(), self.log.reader)
         served = application(
             worker, self.directory(), upstream, verify, donate, registry,
-            credentials=self._credentials, outgoing=self._outgoing,
+            credentials=self._credentials, outgoing=self._outgoing, told=self._count,
         )  # fmt: skip
         server = HttpServer(served, Listener(), self._tls)
         server.start()
@@ -231,6 +234,9 @@ class World:
         self.servers[worker_id] = server
         self.told[worker_id] = partitions
         return worker
+
+    def _count(self, status: int, kind: str, times: int) -> None:
+        self.problems[status, kind] += times
 
     def directory(self) -> Directory:
         return Directory(self.members, SOURCE, self.partitions)

@@ -92,6 +92,7 @@ def test_a_scrape_shows_the_whole_catalogue_and_nothing_else(metrics: WorkerMetr
     metrics.committed(10, 0.02, {"not-json": 1})
     metrics.reads("words")
     metrics.verified(0, differs=False)
+    metrics.told(401, "unauthenticated")
     view = View(statuses=[FED, RESTORING])
     metrics.registry.register(WorkerGauges("count", view, 4, "1.0"))
     families = list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
