@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_a_token_is_known_by_its_line_and_cannot_be_read_from_it(tmp_path: Path)
         assert token not in tokens.path.read_text()
         assert token.removeprefix("statelog_") not in tokens.path.read_text()
     assert len({new_token() for _ in range(100)}) == 100
+
+
+def test_a_token_whose_hash_begins_like_a_known_one_is_none(tmp_path: Path) -> None:
+    """Some tens of thousands of tries find one that shares four digits: a comparison of a part would let it in."""
+    tokens = Tokens(tmp_path)
+    tokens.give("dashboard", "status")
+    (holder,) = holders = read_holders(tokens.path)
+    tries = (f"statelog_{number}" for number in range(10_000_000))
+    alike = next(each for each in tries if hashlib.sha256(each.encode()).hexdigest()[:4] == holder.sha256[:4])
+    assert holder_of(alike, holders) is None
 
 
 @pytest.mark.parametrize(
