@@ -56,8 +56,8 @@ class Sent:
         """What is wrong with them, a line each: none, and values and positions are of one moment."""
         for answer in answers:
             count = self._before(answer.key, answer.position)
-            if answer.count != count:
-                yield f"{answer.key} at {answer.position} is of {answer.count} readings, not {count}"
+            if answer.of != count:
+                yield f"{answer.key} at {answer.position} is of {answer.of} readings, not {count}"
         rows: dict[tuple[str, int], Any] = {}
         for key, row in whole:
             count = self._before(key, row["meta"]["position"])

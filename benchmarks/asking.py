@@ -40,8 +40,8 @@ class Answer(NamedTuple):
     key: str
     ms: float
     position: int
-    count: int
-    """Of the device's readings that are in it: folded, known as repeated, or too old to say."""
+    of: int
+    """How many of the device's readings that are in it: folded, known as repeated, or too old to say."""
 
 
 class Heard(NamedTuple):
@@ -123,8 +123,7 @@ def ask(address: str, rate: float, keys: Sequence[str], stop: int) -> dict[str, 
     every, began = CONNECTIONS / rate, time.perf_counter()
     for number, connection in enumerate(connections):
         connection.due = began + number / rate
-    waiting: list[_Connection] = connections
-    asked: list[_Connection] = []
+    waiting, asked = connections, dict[int, _Connection]()
     answers: list[Answer] = []
     errors: list[str] = []
     whole: list[tuple[str, Any]] = []
@@ -133,19 +132,20 @@ def ask(address: str, rate: float, keys: Sequence[str], stop: int) -> dict[str, 
         for connection in [each for each in waiting if each.due <= now]:
             connection.ask(chance.choice(keys))
             connection.due = max(connection.due + every, now - _MAKES_UP_S)
-            asked.append(connection)
-        waiting = [each for each in waiting if each not in asked]
+            asked[connection.fileno()] = connection
+        waiting = [each for each in waiting if each.fileno() not in asked]
         pause = min((each.due for each in waiting), default=now + 1) - time.perf_counter()
         # Not epoll, whose time-outs are whole milliseconds.
         readable, _, _ = select.select([*asked, stop], [], [], max(0.0, pause))
-        for connection in readable:
-            if not isinstance(connection, _Connection):
+        for ready in readable:
+            if ready == stop:
                 seconds = time.perf_counter() - began
                 return {"seconds": seconds, "answers": answers, "errors": errors, "whole": whole}
+            connection = asked[ready]
             heard = connection.hear()
             if heard is None:
                 continue
-            asked.remove(connection)
+            del asked[ready]
             waiting.append(connection)
             ms, head, body = heard
             if not head.startswith(_GOOD):

@@ -54,7 +54,7 @@ class Ingest:
     def __init__(self, where: Ground, peer: Statelog, job: Job, process: PeerProcess, sent: Sent) -> None:
         self._process, self._sent, self._broker = process, sent, where.broker_pid
         self._feed = Feed(job.source.settings, job.source.topic)
-        self._watch = lambda: GroupWatch(job.servers, peer.group(job) or "", job.source.ends())
+        self._job, self._group = job, peer.group(job)
 
     def fold(self, records: int) -> float:
         """Readings a second, as fast as they go, from the first that is sent to the commit of the last."""
@@ -76,7 +76,7 @@ class Ingest:
         self._drain()
 
     def _drain(self) -> None:
-        watch = self._watch()
+        watch = GroupWatch(self._job.servers, self._group, self._job.source.ends())
 
         def all_committed() -> bool:
             time.sleep(0.02)
@@ -170,7 +170,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _address(peer: Statelog, job: Job) -> str:
-    (member,) = job.source.admin.members(peer.group(job) or "")
+    (member,) = job.source.admin.members(peer.group(job))
     worker = parse_client_id(member.client_id)
     assert worker is not None
     assert worker.address is not None

@@ -70,7 +70,8 @@ class Follower:
 
     @property
     def position(self) -> Position:
-        return msgspec.msgpack.decode(unseal(self._metadata.get(b"position")), type=Position)
+        sealed: bytes | None = self._metadata.get(b"position")
+        return Position() if sealed is None else msgspec.msgpack.decode(unseal(sealed), type=Position)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         value: bytes | None = self._tables[table].get(key)

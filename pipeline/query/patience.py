@@ -95,7 +95,7 @@ class PatientLoop(uvloop.Loop):
     loop that folds, each of them is a wait of its own (docs/decisions/0022-queries-are-a-thread.md).
     """
 
-    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+    async def create_server(self, *arguments: Any, **options: Any) -> Any:
         if options.get("ssl") is not None:
             options["ssl_handshake_timeout"] = HANDSHAKE_S
         return await super().create_server(*arguments, **options)

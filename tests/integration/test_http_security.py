@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from pipeline.query.outgoing import Outgoing
 from tests.oracle import Parameters, recount
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
+from tests.support.command_run import running
 from tests.support.exactness import assert_tables
 from tests.support.identities import HOST, Certificates, Tokens, bearer
 from tests.support.readings import for_the_oracle, readings
 from tests.support.standbys import wait_until_caught_up
 from tests.support.waiting import eventually
+from tests.support.web import first_sample, http
 from tests.support.worker_process import WorkerProcess
 
 PARTITIONS = 2
@@ -138,6 +141,54 @@ def test_a_command_works_with_its_token_and_says_what_it_lacks(secured: Secured,
         code, told, said = secured.command(*arguments, token=secured.dashboard)
         assert (code, told) == (ExitCode.FAILURE, [])
         assert f"does not have the scope {name}" in said
+
+
+@contextmanager
+def console(secured: Secured, directory: Path, token: Path | None) -> Iterator[str]:
+    """The address of a console that shows workers this token."""
+    directory.mkdir()
+    shown = ["--token-file", str(token)] if token else []
+    with running(directory, "console", "--json", "--http", "127.0.0.1:0", "--prefix", secured.cluster.settings.prefix,
+                 "--http-ca-file", str(secured.ca_file), *shown,
+                 bootstrap_servers=secured.cluster.settings.bootstrap_servers) as command:  # fmt: skip
+        command.until_told("console")
+        yield command.told("console")
+    assert not [secret for secret in secured.secrets() if secret in command.text]
+    assert "Traceback" not in command.text
+
+
+def test_the_console_shows_workers_that_ask_for_tokens(secured: Secured, tmp_path: Path) -> None:
+    with console(secured, tmp_path / "operator", secured.operator) as url:
+        sample = first_sample(url)
+        assert sample["trouble"] == []
+        assert {row["owner"] for row in sample["partitions"]} == {"a0", "a1"}
+        assert {row["state"] for row in sample["partitions"]} == {PartitionState.ACTIVE}
+        assert all(row["standbys"] for row in sample["partitions"])
+        row = http.get(f"{url}api/row/device-state", params={"key": f"{HUNDRED}07"}).json()
+        assert row["value"]["readings"] > 1
+        windows = http.get(f"{url}api/rows/device-windows", params={"key": f"{HUNDRED}07"}).json()
+        assert len(windows["items"]) == 1
+        keys = http.get(f"{url}api/keys/device-state", params={"prefix": f"{HUNDRED}0"}).json()
+        assert keys == [f"{HUNDRED}0{number}" for number in range(8)]
+
+
+def test_a_console_without_the_right_says_what_it_lacks_and_shows_what_kafka_tells(
+    secured: Secured, tmp_path: Path
+) -> None:
+    with console(secured, tmp_path / "nobody", None) as url:
+        sample = first_sample(url)
+        assert "a token is needed here" in " ".join(sample["trouble"])
+        assert {each["id"] for each in sample["stages"]["aggregate"]["workers"]} == {"a0", "a1"}
+        answer = http.get(f"{url}api/row/device-state", params={"key": f"{HUNDRED}07"})
+        assert "a token is needed here" in answer.json()["detail"]
+        assert "value" not in answer.json()
+    with console(secured, tmp_path / "dashboard", secured.dashboard) as url:
+        assert "does not have the scope status" in " ".join(first_sample(url)["trouble"])
+        within = http.get(f"{url}api/row/device-state", params={"key": f"{HUNDRED}07"})
+        assert within.json()["key"] == f"{HUNDRED}07"
+        beyond = http.get(f"{url}api/row/device-state", params={"key": "device-000100"})
+        assert "does not let read this of device-state" in beyond.json()["detail"]
+        assert "value" not in beyond.json()
 
 
 def test_a_client_of_one_worker_reaches_all(secured: Secured) -> None:

@@ -13,6 +13,7 @@ ROOT: Final = Path(__file__).parents[3]
 KUBERNETES: Final = ROOT / "deploy/kubernetes"
 BASE: Final = KUBERNETES / "base"
 EXAMPLE: Final = KUBERNETES / "overlays/example"
+SECURED: Final = KUBERNETES / "overlays/secured"
 
 Manifest = dict[str, Any]
 

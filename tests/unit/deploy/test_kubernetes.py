@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from pathlib import Path
+from typing import Any, Final
 
 import kubernetes_validate
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.main import app
+from pipeline.query.outgoing import Outgoing
+from pipeline.query.protection import Protection
 from pipeline.runtime.identity import group_of
 from pipeline.runtime.start import load_topology, stage_of
 from pipeline.settings import Settings
+from tests.support.identities import Certificates, Tokens
 from tests.unit.deploy.manifests import (
     BASE,
     EXAMPLE,
+    SECURED,
     Manifest,
     as_written,
     container,
@@ -35,6 +41,7 @@ WAYS: Final = [
     pytest.param(as_written, id="as written"),
     pytest.param(lambda: rendered(BASE), id="base", marks=NEED_KUSTOMIZE),
     pytest.param(lambda: rendered(EXAMPLE), id="example", marks=NEED_KUSTOMIZE),
+    pytest.param(lambda: rendered(SECURED), id="secured", marks=NEED_KUSTOMIZE),
 ]
 
 
@@ -78,7 +85,7 @@ def test_what_containers_get_are_settings_and_commands(manifests: list[Manifest]
     settings = {f"STATELOG_{name.upper()}" for name in Settings.model_fields}
     for each in manifests:
         if each["kind"] in {"Deployment", "StatefulSet", "Job"}:
-            assert environment(manifests, each).keys() <= settings | {"POD_IP"}
+            assert environment(manifests, each).keys() <= settings | {"POD_IP", "POD_NAMESPACE"}
             shown = CliRunner().invoke(app, [*container(each)["args"], "--help"])
             assert shown.exit_code == 0, shown.output
 
@@ -104,8 +111,11 @@ def test_an_aggregate_worker_is_its_pod(manifests: list[Manifest]) -> None:
     names = one(manifests, "Service", worker["spec"]["serviceName"])
     given = environment(manifests, worker)
     assert given["STATELOG_ID"] == "metadata.name"
-    assert given["STATELOG_ADVERTISE"] == f"$(STATELOG_ID).{worker['spec']['serviceName']}:8080"
-    assert [each["name"] for each in container(worker)["env"]].index("STATELOG_ID") == 0, "it is used by those after it"
+    name, _, domain = given["STATELOG_ADVERTISE"].removesuffix(":8080").partition(f".{worker['spec']['serviceName']}")
+    assert (name, domain) in {("$(STATELOG_ID)", ""), ("$(STATELOG_ID)", ".$(POD_NAMESPACE).svc")}
+    order = [each["name"] for each in container(worker)["env"]]
+    used = re.findall(r"\$\((\w+)\)", given["STATELOG_ADVERTISE"])
+    assert all(order.index(each) < order.index("STATELOG_ADVERTISE") for each in used), "only those before it are known"
     # Its peers ask one that restores how far it is.
     assert names["spec"]["publishNotReadyAddresses"]
     assert names["spec"]["clusterIP"] == "None"
@@ -147,6 +157,40 @@ def test_transform_workers_are_counted_by_the_lag_of_their_own_group(manifests: 
     assert (asked["consumerGroup"], asked["topic"]) == (group_of(prefix, stage), prefix + stage.source)
     partitions = container(one(manifests, "Job"))["args"][-1]
     assert scaled["maxReplicaCount"] <= int(partitions), "one more would have nothing to do"
+
+
+@NEED_KUSTOMIZE
+@pytest.mark.parametrize(("kind", "name"), WORKERS)
+def test_with_tls_and_tokens_a_worker_starts_beyond_loopback_and_is_probed_over_tls(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    manifests = rendered(SECURED)
+    worker = one(manifests, kind, name)
+    probes = [container(worker)[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert {each["scheme"] for each in probes} == {"HTTPS"}
+    given = {name: value for name, value in environment(manifests, worker).items() if "_HTTP" in name}
+    mounts = {each["mountPath"]: each["name"] for each in container(worker)["volumeMounts"]}
+    secrets = {each["name"]: each["secret"]["secretName"] for each in pod(worker)["volumes"] if "secret" in each}
+    # Each file from the secret that says so, as the names of its keys.
+    made = Certificates(tmp_path).of("worker", "statelog-aggregate-0.statelog-aggregate.telemetry.svc")
+    tokens = Tokens(tmp_path)
+    there = {
+        ("statelog-http", "tls.crt"): made["http_certificate_file"],
+        ("statelog-http", "tls.key"): made["http_key_file"],
+        ("statelog-http", "ca.crt"): made["http_ca_file"],
+        ("statelog-tokens", "workers.token"): tokens.file_of("workers", "status", "checkpoint"),
+        ("statelog-tokens", "tokens"): tokens.path,
+    }
+    files: dict[str, Any] = {}
+    for setting in [each for each in given if each.endswith("_FILE")]:
+        mount, _, key = given[setting].rpartition("/")
+        files[setting.removeprefix("STATELOG_").lower()] = there.pop((secrets[mounts[mount]], key))
+    assert not there, "all that the secrets hold is used"
+    settings = Settings(http="0.0.0.0:8080", http_insecure=given["STATELOG_HTTP_INSECURE"] == "true", **files)
+    protection = Protection.of(settings)
+    assert protection.tls is not None
+    assert protection.credentials is not None
+    Outgoing.of(settings)
 
 
 @NEED_KUSTOMIZE
