@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 import yaml
+from cryptography import x509
 from typer.testing import CliRunner
 
 from pipeline.broker.config import SETTINGS
 from pipeline.broker.lock import read_lock
 from pipeline.cli.main import app
+from pipeline.query.outgoing import Outgoing
+from pipeline.query.protection import Protection
 from pipeline.settings import Settings
+from tests.support.identities import bearer
+from tests.unit.query.world import world
 
 DEPLOY: Final = Path(__file__).parents[3] / "deploy"
 PROMETHEUS: Final = DEPLOY / "prometheus/prometheus.yml"
@@ -25,8 +33,12 @@ PROMTOOL: Final = shutil.which("promtool")
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    """As it is written, each variable at its default."""
-    text = re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())
+    return as_written("compose.yaml")
+
+
+def as_written(name: str) -> dict[str, Any]:
+    """Each variable at its default."""
+    text = re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}", r"\1", (DEPLOY / name).read_text())
     assert "${" not in text, "a variable without a default"
     found: dict[str, Any] = yaml.safe_load(text)
     return found
@@ -113,3 +125,106 @@ def test_grafana_finds_its_dashboard_and_where_it_asks(compose: dict[str, Any]) 
     assert f"./grafana/statelog.json:{dashboard}:ro" in grafana["volumes"]
     assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == dashboard
     assert grafana["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
+
+
+# With TLS and tokens
+
+
+@pytest.fixture(scope="module")
+def secured() -> dict[str, dict[str, Any]]:
+    """What compose.secured.yaml says beyond compose.yaml, by service."""
+    found: dict[str, dict[str, Any]] = as_written("compose.secured.yaml")["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the script makes."""
+    directory = tmp_path_factory.mktemp("made") / "secrets"
+    statelog = shlex.join([sys.executable, "-c", "from pipeline.cli.main import run; run()"])
+    wrapper = directory.parent / "statelog"
+    wrapper.write_text(f'#!/bin/sh\nexec {statelog} "$@"\n')
+    wrapper.chmod(0o700)
+    environment = {**os.environ, "STATELOG": str(wrapper), "PYTHONPATH": str(DEPLOY.parent)}
+    done = subprocess.run(
+        [DEPLOY / "secrets.sh", directory], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def settings_of(service: dict[str, Any], secrets: Path) -> dict[str, Any]:
+    """Files as they are on this machine."""
+    (mount,) = service["volumes"]
+    assert mount == "./secrets:/etc/statelog:ro"
+    return {
+        name.removeprefix("STATELOG_").lower(): value.replace("/etc/statelog", str(secrets))
+        for name, value in service["environment"].items()
+    }
+
+
+def test_every_service_of_ours_that_speaks_http_is_secured(
+    ours: dict[str, dict[str, Any]], secured: dict[str, dict[str, Any]]
+) -> None:
+    assert secured.keys() == ours.keys() - {"topics"} | {"prometheus"}
+    settings = {f"STATELOG_{name.upper()}" for name in Settings.model_fields}
+    assert all(each.get("environment", {}).keys() <= settings for each in secured.values())
+
+
+def test_workers_serve_with_what_the_script_makes_and_are_asked_by_their_names(
+    workers: dict[str, dict[str, Any]], secured: dict[str, dict[str, Any]], secrets: Path
+) -> None:
+    operator = settings_of(secured["statelog"], secrets)
+    assert Path(operator.pop("http_token_file")).exists()
+    nobody = Outgoing.of(Settings(**operator))
+    certificate = x509.load_pem_x509_certificate((secrets / "worker.pem").read_bytes())
+    named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {*named.get_values_for_type(x509.DNSName)} >= workers.keys()
+    for name in workers:
+        settings = Settings(http="0.0.0.0:8080", **settings_of(secured[name], secrets))
+        assert not settings.http_insecure
+        protection = Protection.of(settings)
+        assert protection.tls is not None
+    with world(1, credentials=protection.credentials, tls=protection.tls, outgoing=nobody) as one:
+        one.worker("a", [0])
+        tokens = {
+            each: (secrets / f"{each}.token").read_text().strip() for each in ("workers", "operator", "prometheus")
+        }
+        allowed = {
+            who: [
+                path
+                for path in ("/v1/words", "/v1/status", "/v1/verify", "/metrics", "/v1/checkpoint/0")
+                if asked(nobody, one.url("a", path), token) not in {401, 403}
+            ]
+            for who, token in {**tokens, "nobody": "x"}.items()
+        }
+        # As a container's own health check asks.
+        (*_, script) = secured["aggregate-0"]["healthcheck"]["test"]
+        address = one.servers["a"].address
+        checked = script.replace("127.0.0.1:8080", address)
+        assert checked != script
+        assert subprocess.run([sys.executable, "-c", checked], capture_output=True, check=False).returncode == 0
+    assert allowed == {
+        "workers": ["/v1/status", "/v1/checkpoint/0"],
+        "operator": ["/v1/words", "/v1/status", "/v1/verify"],
+        "prometheus": ["/metrics"],
+        "nobody": [],
+    }
+
+
+def asked(outgoing: Outgoing, url: str, token: str) -> int:
+    """The status."""
+    with outgoing.client(httpx.Timeout(60)) as client:
+        return client.get(url, headers=bearer(token)).status_code
+
+
+def test_prometheus_scrapes_the_same_over_tls_with_its_token(secured: dict[str, dict[str, Any]], secrets: Path) -> None:
+    plain = yaml.safe_load(PROMETHEUS.read_text())
+    config = yaml.safe_load((DEPLOY / "prometheus/secured.yml").read_text())
+    (job,) = config["scrape_configs"]
+    files = [job.pop("tls_config")["ca_file"], job.pop("authorization")["credentials_file"]]
+    assert job.pop("scheme") == "https"
+    assert config == plain, "nothing else is different"
+    assert all((secrets / file.removeprefix("/etc/statelog/")).exists() for file in files)
+    assert "--config.file=/etc/prometheus/secured.yml" in secured["prometheus"]["command"]
+    assert secured["prometheus"]["volumes"] == ["./secrets:/etc/statelog:ro"]
