@@ -159,16 +159,18 @@ def test_who_was_denied_what_is_in_the_log(
     assert held["tokens"]["presses"] not in text
 
 
-def test_who_was_refused_is_counted_by_status_and_reason(guarded: World, held: dict[str, Any]) -> None:
+def test_who_was_refused_is_counted_by_status_and_reason(held: dict[str, Any]) -> None:
     """By whichever layer refuses; what nobody was refused for yet is there, at zero."""
-    assert {*guarded.problems.values()} == {0}
-    assert guarded.problems.keys() == {(form.status, kind) for kind, form in FORMS.items()}
-    address = guarded.url("a", "/v1/words/x")
-    assert http.get(address).status_code == 401
-    assert http.get(address).status_code == 401
-    assert http.get(guarded.url("a", "/metrics"), headers=bearer(held["tokens"]["status"])).status_code == 403
-    assert http.post(address).status_code == 405
-    assert +guarded.problems == {(401, "unauthenticated"): 2, (403, "forbidden"): 1, (405, "method-not-allowed"): 1}
+    with world(1, credentials=held["credentials"]) as one:
+        one.worker("a", [0])
+        assert {*one.problems.values()} == {0}
+        assert one.problems.keys() == {(form.status, kind) for kind, form in FORMS.items()}
+        address = one.url("a", "/v1/words/x")
+        assert http.get(address).status_code == 401
+        assert http.get(address).status_code == 401
+        assert http.get(one.url("a", "/metrics"), headers=bearer(held["tokens"]["status"])).status_code == 403
+        assert http.post(address).status_code == 405
+        assert +one.problems == {(401, "unauthenticated"): 2, (403, "forbidden"): 1, (405, "method-not-allowed"): 1}
 
 
 def test_a_list_within_a_prefix_has_its_rows_and_no_others(guarded: World, held: dict[str, Any]) -> None:
