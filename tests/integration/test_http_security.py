@@ -14,6 +14,7 @@ import pytest
 from pipeline.client import Client, Refused
 from pipeline.errors import ExitCode
 from pipeline.query.outgoing import Outgoing
+from pipeline.runtime.view import PartitionState
 from tests.oracle import Parameters, recount
 from tests.support.brokers import Kafka
 from tests.support.cluster import Cluster
