@@ -24,15 +24,16 @@ TELEMETRY = "telemetry"
 class Source:
     """One topic that is read: under a prefix of its own, since statelog's prefix goes before all its topics."""
 
-    def __init__(self, servers: str, topic: str) -> None:
+    def __init__(self, servers: str, topic: str, partitions: int = PARTITIONS) -> None:
         self.prefix = f"bench-{uuid.uuid4().hex[:8]}-"
         self.kind = topic
         """`telemetry` or `readings`."""
         self.topic = f"{self.prefix}{topic}"
+        self.partitions = partitions
         self.settings = Settings(bootstrap_servers=servers, prefix=self.prefix)
         self.log = KafkaLog(self.settings)
         self.admin = KafkaAdmin(self.settings)
-        self.admin.create_topics({self.topic: {}}, PARTITIONS, 1)
+        self.admin.create_topics({self.topic: {}}, partitions, 1)
         self.topic_id = self.admin.topics([self.topic])[self.topic].topic_id
 
     def fill(self, batches: Iterable[list[Message]]) -> None:
@@ -42,7 +43,7 @@ class Source:
         feed.flush()
 
     def ends(self) -> dict[TopicPartition, int]:
-        return self.admin.high_watermarks(partitions_of(self.topic))
+        return self.admin.high_watermarks(partitions_of(self.topic, self.partitions))
 
     def telemetry(self) -> Iterator[TelemetryMessage]:
         """What is there, as the oracle takes it."""
@@ -56,6 +57,8 @@ class Source:
 
 class Dataset:
     """A stream's two topics: telemetry, and the readings that it becomes."""
+
+    partitions = PARTITIONS
 
     def __init__(self, servers: str, stream: Stream) -> None:
         self._servers = servers

@@ -103,8 +103,8 @@ def run(peer: Peer, work: Workload, source: Source, checker: Checker, ground: Gr
                     cpu_s,
                     broker_cpu_s,
                     peak,
-                    _written(ground, peer.changelogs(job)),
-                    _written(ground, peer.outputs(job)),
+                    written(ground, peer.changelogs(job)),
+                    written(ground, peer.outputs(job)),
                 )
             )
         return figures
@@ -138,6 +138,7 @@ def _pass(process: PeerProcess, peer: Peer, job: Job) -> tuple[int, float, float
     return records, done.at - began.at, done.cpu_s - began.cpu_s, broker
 
 
-def _written(ground: Ground, topics: Sequence[str]) -> int | None:
+def written(ground: Ground, topics: Sequence[str]) -> int | None:
+    """Bytes of these topics on the broker's disk; None where it cannot be seen."""
     sizes = [log_bytes(ground.data_dir, topic) for topic in topics]
     return None if ground.data_dir is None else sum(size or 0 for size in sizes)

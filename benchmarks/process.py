@@ -71,7 +71,7 @@ class PeerProcess:
         try:
             for line in output:
                 word = line.strip()
-                if word in {"began", "done"}:
+                if word in {"ready", "began", "done"}:
                     self._said.put((word, self.moment()))
         except (ValueError, psutil.NoSuchProcess):
             pass  # it was ended while it spoke
@@ -114,6 +114,13 @@ class PeerProcess:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
+
+    def pause(self) -> None:
+        """Until `go_on` it does nothing, and uses nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self, patience_s: float = 60.0) -> None:
         """An orderly end, so that all it has to say is in the log."""

@@ -14,19 +14,19 @@ from pipeline.log.api import Message, TopicPartition
 from pipeline.log.kafka import KafkaLog
 
 PARTITIONS = 4
-"""Of every topic."""
+"""Of every topic, unless it is their number that is measured."""
 STALLED_S = 30.0
 
 
-def partitions_of(topic: str) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for number in range(PARTITIONS)]
+def partitions_of(topic: str, count: int = PARTITIONS) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(count)]
 
 
 def committed(log: KafkaLog, topic: str) -> Iterator[Message]:
     """All that is committed in a topic that nobody writes to; of each partition in the order of its offsets."""
     admin, reader = log.admin(), log.reader()
     try:
-        ends = admin.high_watermarks(partitions_of(topic))
+        ends = admin.high_watermarks(partitions_of(topic, admin.topics([topic])[topic].partitions))
         left = {each: end for each, end in ends.items() if end}
         reader.assign(dict.fromkeys(left, 0))
         moved_at = time.monotonic()
@@ -82,8 +82,8 @@ def log_bytes(data_dir: Path | None, topic: str) -> int | None:
         return None
     segments = [
         segment
-        for number in range(PARTITIONS)
-        for directory in data_dir.rglob(f"{topic}-{number}")
+        for directory in data_dir.rglob(f"{topic}-*")
+        if directory.name.removeprefix(f"{topic}-").isdigit()
         for segment in directory.glob("*.log")
     ]
     return sum(segment.stat().st_size for segment in segments)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.dataset import Dataset, for_the_oracle
 from benchmarks.reading import PARTITIONS
-from tests.oracle import Parameters, ReadingsRecord, Recount, differences, readings_of, recount
+from tests.oracle import Parameters, ReadingsRecord, differences, readings_of, recount
 
 Documents = Mapping[Any, Any]
 Found = dict[str, Documents]
@@ -121,7 +121,7 @@ def _windows(dataset: Dataset) -> Found:
 
 
 def _whole(dataset: Dataset) -> Found:
-    found: Recount = recount(for_the_oracle(dataset.readings), _PARAMETERS)
+    found = recount(for_the_oracle(dataset.readings), _PARAMETERS._replace(partitions=dataset.partitions))
     assert not found.refusals, "the benchmark's readings must be good"
     return {
         "devices": found.devices,

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import topologies
 from benchmarks.peers.api import Command, Job
-from benchmarks.reading import PARTITIONS, committed, last_rows
+from benchmarks.reading import committed, last_rows
 from benchmarks.workloads import DEVICES, NORMALISE, STATISTICS, WINDOWS, Found, by_origin
 from operators.device import DEVICE_STATE, DEVICE_WINDOWS, ORIGINS
 from operators.keys import split_origin_key
@@ -59,7 +59,7 @@ class Statelog:
             "log_level": "warning",
             **self._settings,
         }
-        self._plan(job).create(job.source.admin, PARTITIONS, 1)
+        self._plan(job).create(job.source.admin, job.source.partitions, 1)
         environment = {f"STATELOG_{name.upper()}": str(value) for name, value in settings.items()}
         stage = self._stage(job).name
         if self._workers == 1:

@@ -77,7 +77,7 @@ def found(work: Workload, records: list[ReadingsRecord]) -> Found:
 
 @pytest.mark.parametrize("work", [STATISTICS, WINDOWS, DEVICES], ids=lambda work: work.letter)
 def test_the_plain_folds_equal_the_oracle(work: Workload, readings: InMemory) -> None:
-    dataset = cast("Dataset", type("Readings", (), {"readings": readings.records})())
+    dataset = cast("Dataset", type("Readings", (), {"readings": readings.records, "partitions": 4})())
     checker = Checker(dataset)
     mine = found(work, readings.records)
     assert checker.differences(work, mine) == []
@@ -104,7 +104,7 @@ def test_results_are_kept_for_a_day_of_the_metrics_own_clock() -> None:
 
 
 def test_a_wrong_field_a_missing_and_a_surplus_document_are_told(readings: InMemory) -> None:
-    dataset = cast("Dataset", type("Readings", (), {"readings": readings.records})())
+    dataset = cast("Dataset", type("Readings", (), {"readings": readings.records, "partitions": 4})())
     checker = Checker(dataset)
     mine = dict(found(STATISTICS, readings.records))
     devices = cast("dict[str, Any]", mine["devices"])
