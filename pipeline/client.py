@@ -31,6 +31,7 @@ from pipeline.query.status import silent
 from pipeline.query.verifying import verify_everywhere
 from pipeline.query.waiting import MAX_WAIT_MS
 from pipeline.query.wire import (
+    SKEW_PATH,
     STANDBY,
     STATUS_PATH,
     STREAM_SUFFIX,
@@ -42,6 +43,9 @@ from pipeline.query.wire import (
     Page,
     PartitionRow,
     Row,
+    SilentWorker,
+    SkewReport,
+    SkewRow,
     StandbyRow,
     StatusReport,
 )
@@ -57,12 +61,17 @@ __all__ = [
     "PartitionRow",
     "Refused",
     "Row",
+    "SilentWorker",
+    "SkewReport",
+    "SkewRow",
     "StandbyRow",
     "Unavailable",
 ]
 
 PATIENCE_S = 10.0
 PAGE_ROWS = 500
+HOT_KEYS = 10
+"""Of a partition, unless more are asked for."""
 
 
 class Client:
@@ -235,6 +244,21 @@ class Client:
         """Every partition of one stage, of all aggregate stages when none is named, owned or not."""
         stages = [stage] if stage is not None else self._workers.stages()
         return [row for name in stages for row in self._status(name)]
+
+    def skew(self, stage: str | None = None, *, prefix: str = "", limit: int = HOT_KEYS) -> SkewReport:
+        """What came lately to each partition of one stage, of all aggregate stages when none is named, with at most so
+        many of its hot keys, of those that begin with `prefix`. Partitions of workers that do not answer are missing,
+        and those workers named. Raises Unavailable, and Refused for a token that may not read such keys.
+        """
+        target = _target(SKEW_PATH, all="true", prefix=prefix or None, limit=limit)
+        reports = [
+            msgspec.json.decode(self._asker.ask(partial(self._workers.of_stage, name), target), type=SkewReport)
+            for name in ([stage] if stage is not None else self._workers.stages())
+        ]
+        return SkewReport(
+            [row for report in reports for row in report.partitions],
+            [worker for report in reports for worker in report.silent],
+        )
 
     def verify(self, stage: str | None = None, *, from_source: bool = False) -> Iterator[dict[str, Any]]:
         """Have each owner prove its partitions; the lines of all of them as they come (see `pipeline.verify`).

@@ -10,6 +10,8 @@ import typer
 
 from pipeline.cli.asking import StageOption, asking
 from pipeline.cli.options import Run
+from pipeline.cli.skew import show_skew
+from pipeline.errors import Misconfigured
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,15 +23,33 @@ STYLES = {"active": "green", "restoring": "yellow", "stale": "red", "unreachable
 BAR_WIDTH = 24
 
 Watch = Annotated[bool, typer.Option("--watch", help="go on until interrupted")]
+Skew = Annotated[bool, typer.Option("--skew", help="which partitions and which keys are hot, instead")]
+Prefix = Annotated[str, typer.Option(help="with --skew, only keys that begin with this")]
+Keys = Annotated[int, typer.Option(min=1, max=1000, help="with --skew, how many keys; with --json, of each partition")]
 Every = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="how often --watch looks")]
 
 
-def status(run: Run, watch: Watch = False, every: Every = 1.0, stage: StageOption = None) -> None:
+def status(
+    run: Run,
+    watch: Watch = False,
+    every: Every = 1.0,
+    stage: StageOption = None,
+    skew: Skew = False,
+    prefix: Prefix = "",
+    keys: Keys = 10,
+) -> None:
     """Show every partition: owner, state, position, end, rate, time left, standbys; bars for those being restored.
 
     Positions are of the stage's source; of the changelogs while restoring. A digest is what `verify` gives.
     """
+    if skew and watch:
+        raise Misconfigured("--skew is of the last one to two minutes", hint="leave --watch out")
+    if prefix and not skew:
+        raise Misconfigured("--prefix is for --skew alone", hint="statelog scan --prefix lists rows")
     with asking(run) as (client, _):
+        if skew:
+            show_skew(run, client, stage, prefix, keys)
+            return
         if not watch:
             run.output.table([_fields(row) for row in client.status(stage)], COLUMNS)
             return

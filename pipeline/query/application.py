@@ -28,6 +28,7 @@ from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.patience import Deadline
 from pipeline.query.peers import Peers
 from pipeline.query.problems import FORMS, Problem, Told, told_nobody
+from pipeline.query.skew import SkewRoutes
 from pipeline.query.status import StatusRoutes
 from pipeline.query.tables import TableRoutes
 from pipeline.query.upstream import Upstream
@@ -36,6 +37,7 @@ from pipeline.query.wire import (
     CHECKPOINT_PATH,
     OPENAPI_PATH,
     RESERVED_TABLE_NAMES,
+    SKEW_PATH,
     STATUS_PATH,
     TABLES_ROOT,
     VERIFY_PATH,
@@ -78,6 +80,7 @@ def application(
         [
             *HealthRoutes(view, registry).routes(),
             Route(STATUS_PATH, StatusRoutes(view, peers).status),
+            Route(SKEW_PATH, SkewRoutes(view, peers).skew),
             Route(VERIFY_PATH, VerifyRoutes(view, peers, verify).verify),
             Route(CHECKPOINT_PATH + "/{partition}", CheckpointRoutes(view, directory.partitions, donate).checkpoint),
             Route(OPENAPI_PATH, _always(document(view.stage))),

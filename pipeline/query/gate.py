@@ -20,9 +20,9 @@ from operators.topology import AggregateStage
 from pipeline.query.credentials import ANYONE, NOBODY, Caller, Credentials
 from pipeline.query.outgoing import ASKED_WITH
 from pipeline.query.problems import Problem
-from pipeline.query.rights import READ, Right
+from pipeline.query.rights import EVERY_TABLE, READ, Right
 from pipeline.query.stream import asked_key
-from pipeline.query.wire import CHECKPOINT_PATH, OPENAPI_PATH, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
+from pipeline.query.wire import CHECKPOINT_PATH, OPENAPI_PATH, SKEW_PATH, STATUS_PATH, TABLES_ROOT, VERIFY_PATH
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Served to everybody: who starts and stops workers has no token. Without one they say yes or no, and not why."""
@@ -35,7 +35,7 @@ NEEDED: Final[Mapping[str, Right | None]] = {
     VERIFY_PATH: Right.VERIFY,
     CHECKPOINT_PATH + "/{partition}": Right.CHECKPOINT,
 }
-"""By a route's path. Whatever is below a table needs the right to read there."""
+"""By a route's path. Whatever is below a table needs the right to read there, and keys that of any table with them."""
 
 logger = structlog.get_logger(__name__)
 
@@ -96,6 +96,8 @@ def behind_the_gate(route: Route, stage: AggregateStage | None) -> Route:
     """The same route for those who have the right to it. KeyError for one that is not named here."""
     if stage is not None and (route.path == _OF_A_TABLE or route.path.startswith(_OF_A_TABLE + "/")):
         route.app = _Needs(route.app, partial(_check_reading, stage))
+    elif stage is not None and route.path == SKEW_PATH:
+        route.app = _Needs(route.app, partial(_check_keys, stage))
     elif (right := NEEDED[route.path]) is not None:
         route.app = _Needs(route.app, partial(_check, right))
     return route
@@ -131,6 +133,19 @@ def _check_reading(stage: AggregateStage, request: Request, caller: Caller) -> N
         return
     hint = "" if "key" in request.path_params else "a token for a part of a table lists with prefix="
     raise Problem("forbidden", f"the token does not let read this of {table}", hint=hint, needed=f"{READ}:{table}")
+
+
+def _check_keys(stage: AggregateStage, request: Request, caller: Caller) -> None:
+    """Keys of source records are those by which rows are looked up, in each table that is not local."""
+    prefix = _asked_for(request, stage)
+    tables = [table.name for table in stage.tables if not table.local]
+    if not any(caller.rights.may_read(table, prefix) for table in tables):
+        raise Problem(
+            "forbidden",
+            "the token does not let see which keys are hot",
+            hint="a token for a part of a table asks with prefix=",
+            needed=f"{READ}:{tables[0] if tables else EVERY_TABLE}",
+        )
 
 
 def _asked_for(request: Request, stage: AggregateStage) -> bytes:

@@ -21,12 +21,14 @@ from pipeline.query.wire import (
     MAX_LIMIT,
     OPENAPI_PATH,
     PROBLEM_TYPE_PREFIX,
+    SKEW_PATH,
     STATUS_PATH,
     STREAM_SUFFIX,
     TABLES_ROOT,
     VERIFY_PATH,
     Page,
     Row,
+    SkewReport,
     StatusReport,
 )
 
@@ -40,8 +42,10 @@ Json = dict[str, Any]
 
 def document(stage: AggregateStage) -> Json:
     """The document of an aggregate worker of this stage."""
-    wire, components = msgspec.json.schema_components([Row, Page, StatusReport], ref_template=_ROOT + "{name}")
-    row, page, status = wire
+    wire, components = msgspec.json.schema_components(
+        [Row, Page, StatusReport, SkewReport], ref_template=_ROOT + "{name}"
+    )
+    row, page, status, skew = wire
     paths: dict[str, Json] = {
         "/healthz": _get("Whether the loop lives", _json_of({"type": "object"}), []),
         "/readyz": _get("Whether all that is held here is active", _json_of({"type": "object"}), []),
@@ -49,6 +53,11 @@ def document(stage: AggregateStage) -> Json:
         OPENAPI_PATH: _get("This document", _json_of({"type": "object"}), []),
         STATUS_PATH: _get("What workers do with partitions", _json_of(status), [_parameter("all", _BOOLEAN,
                           "what every worker does, not only this one")]),
+        SKEW_PATH: _get("Which keys are hot", _json_of(skew), [
+            _parameter("all", _BOOLEAN, "in partitions of every worker, not only of this one"),
+            _parameter("prefix", _STRING, "of the keys; bytes that are no plain characters as %XX"),
+            _limit("keys a partition"),
+        ]),
         VERIFY_PATH: _get("The proof of some of this worker's partitions, a JSON line at a time", _lines(), [
             _parameter("partitions", {"type": "string", "pattern": r"^[0-9]{1,9}(,[0-9]{1,9})*$"},
                        "numbers, with commas between; none: all that are active here"),
@@ -140,8 +149,12 @@ def _lines() -> Json:
 
 
 def _paging() -> list[Json]:
+    return [_parameter("after", _STRING, "the `next` of the page before"), _limit("rows a page")]
+
+
+def _limit(of_what: str) -> Json:
     limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-    return [_parameter("after", _STRING, "the `next` of the page before"), _parameter("limit", limit, "rows a page")]
+    return _parameter("limit", limit, of_what)
 
 
 def _view(table: TableSpec[Any]) -> Json:

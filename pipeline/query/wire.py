@@ -13,12 +13,13 @@ PROBLEM_TYPE_PREFIX = "urn:problem-type:statelog:"
 
 TABLES_ROOT = "/v1"
 STATUS_PATH = "/v1/status"
+SKEW_PATH = "/v1/skew"
 VERIFY_PATH = "/v1/verify"
 OPENAPI_PATH = "/openapi.json"
 STREAM_SUFFIX = "/stream"
 """After a row's address."""
 CHECKPOINT_PATH = "/v1/checkpoint"
-RESERVED_TABLE_NAMES = frozenset({"status", "verify", "checkpoint"})
+RESERVED_TABLE_NAMES = frozenset({"status", "skew", "verify", "checkpoint"})
 
 STANDBY = "standby"
 """`served_by` of an answer that is not from the owner's active store."""
@@ -149,6 +150,47 @@ class StatusReport(msgspec.Struct, frozen=True):
     partitions: list[PartitionRow]
     standbys: list[StandbyRow] = []
     """In a worker's report of itself: those that it keeps."""
+
+
+class HotKeyRow(msgspec.Struct, frozen=True):
+    """A key, and how many times it was looked at: no more than `count`, and no fewer than that less `over`."""
+
+    key: str
+    count: int
+    over: int
+
+
+class SkewRow(msgspec.Struct, frozen=True):
+    """What came to a partition lately, as far as it was committed."""
+
+    stage: str
+    partition: int
+    owner: str
+    seconds: float
+    """How far back that is."""
+    records: int
+    """All that came in that time."""
+    looked_at: int
+    """Of them, those whose keys were counted: one in sixteen, on average."""
+    unnamed: int
+    """No key that could be among `keys`, and is not, was looked at oftener."""
+    keys: list[HotKeyRow]
+    """The oftenest first. None where no key stands out: each then has a share of at most `unnamed` in `looked_at`."""
+
+
+class SilentWorker(msgspec.Struct, frozen=True):
+    """A worker whose partitions are missing from a report."""
+
+    owner: str
+    reason: str
+
+
+class SkewReport(msgspec.Struct, frozen=True):
+    """Which partitions and keys are hot, of a worker or of its group."""
+
+    partitions: list[SkewRow]
+    silent: list[SilentWorker] = []
+    """In a report of the whole group."""
 
 
 class ProblemDocument(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from pipeline.errors import PipelineError, StateUnusable
 from pipeline.log.api import Admin, TopicPartition
 from pipeline.runtime.aggregate_tasks import AggregateTasks
 from pipeline.runtime.changes import Changes
+from pipeline.runtime.hot_keys import Recent
 from pipeline.runtime.identity import WorkerIdentity
 from pipeline.runtime.restore import Restorable
 from pipeline.runtime.source_ends import SourceEnds
@@ -279,6 +280,13 @@ class AggregateView(TransformView):
     def standby_checkpoint(self, partition: int, directory: Path) -> tuple[StoreIdentity, Position]:
         store = self._standbys()[partition].task.store
         return store.identity, store.checkpoint(directory)
+
+    def recent(self, most: int, prefix: bytes = b"") -> Mapping[int, Recent]:
+        return {
+            partition: task.hot_keys.recent(most, prefix)
+            for partition, task in self._tasks.held.items()
+            if self.state_of(partition) is PartitionState.ACTIVE
+        }
 
     @property
     def changes(self) -> Changes:

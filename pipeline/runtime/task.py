@@ -13,6 +13,7 @@ from pipeline.errors import StateUnusable
 from pipeline.log.api import Committed, Delivery, Message, Sink, TopicPartition
 from pipeline.runtime.changes import Changes
 from pipeline.runtime.clock import MACHINE_CLOCK, Clock
+from pipeline.runtime.hot_keys import HotKeys
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.metrics import WorkerMetrics
 from pipeline.runtime.outbox import Outbox
@@ -155,6 +156,7 @@ class AggregateTask(SourceTask):
     ) -> None:
         """`partitions` is how many the source has."""
         self.store = store
+        self.hot_keys = HotKeys(clock)
         self._metrics = metrics
         self._changes = changes
         self._clock = clock
@@ -195,6 +197,7 @@ class AggregateTask(SourceTask):
         self._operate = self._make_operator()
 
     def process(self, messages: Sequence[Message], outbox: Outbox) -> None:
+        self.hot_keys.saw(messages)
         with self._named():
             super().process(messages, outbox)
 
@@ -236,11 +239,13 @@ class AggregateTask(SourceTask):
             self.store.apply(self._writes, position)
         self._metrics.put(self._clock.monotonic() - began)
         self._changes.settled(self._writes.rows)
+        self.hot_keys.settle()
         self._writes = WriteSet()
         for table in self._tables.values():
             table.settle()
 
     def drop(self) -> None:
         self._writes = WriteSet()
+        self.hot_keys.drop()
         for table in self._tables.values():
             table.drop()

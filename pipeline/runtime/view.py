@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from operators.topology import AggregateStage, Topology
 from pipeline.runtime.changes import Changes
+from pipeline.runtime.hot_keys import Recent
 from pipeline.state.api import Position, StoreIdentity, StoreView
 
 
@@ -106,6 +108,10 @@ class WorkerView(HealthView, Protocol):
 
     def state_of(self, partition: int) -> PartitionState | None:
         """None when the partition is not held here."""
+        ...
+
+    def recent(self, most: int, prefix: bytes = b"") -> Mapping[int, Recent]:
+        """By partition that is active here, what came lately, with at most so many keys of those with that prefix."""
         ...
 
     @property

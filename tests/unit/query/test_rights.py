@@ -17,6 +17,7 @@ from pipeline.query.credentials import Credentials
 from pipeline.query.gate import NEEDED, behind_the_gate
 from pipeline.query.problems import FORMS
 from pipeline.query.rights import Reading, Right, parse_scope, rights_of
+from pipeline.query.wire import SKEW_PATH
 from pipeline.runtime.view import PartitionState
 from pipeline.settings import Settings
 from pipeline.state.api import Position, WriteSet
@@ -55,6 +56,14 @@ ROUTES: dict[str, set[str]] = {
     "/metrics": {"metrics"},
     "/v1/status": {"status"},
     "/v1/status?all=true": {"status"},
+    "/v1/skew": {"words", "events", "all tables"},
+    "/v1/skew?prefix=": {"words", "events", "all tables"},
+    "/v1/skew?all=true": {"words", "events", "all tables"},
+    "/v1/skew?prefix=press-": _PRESSES | {"events"},
+    "/v1/skew?prefix=press-&all=true": _PRESSES | {"events"},
+    "/v1/skew?prefix=press-1&limit=1": _PRESS_1 | {"events"},
+    "/v1/skew?prefix=lathe-": _LATHES | {"events"},
+    "/v1/skew?prefix=press-&prefix=lathe-": {"words", "events", "all tables"},
     "/v1/verify": {"verify"},
     "/v1/verify?partitions=0": {"verify"},
     "/v1/checkpoint/0": {"checkpoint"},
@@ -226,6 +235,22 @@ def test_a_list_gathers_from_all_workers_with_the_askers_token(
     assert {(row["owner"], row["state"]) for row in rows} == {("a", "active"), ("b", "active")}
 
 
+def test_hot_keys_are_gathered_with_the_askers_token(guarded: World, held: dict[str, Any]) -> None:
+    """Each worker looks at it again: none shows keys beyond the prefix, and a peer that refuses is named."""
+    report = ask(guarded, held, "presses", "/v1/skew?all=true&prefix=press-").json()
+    assert ([row["owner"] for row in report["partitions"]], report["silent"]) == (["a", "a", "b", "b"], [])
+    with world(PARTITIONS) as trusting:
+        trusting.worker("c", [])
+        trusting.servers["b"] = guarded.servers["b"]
+        trusting.told["b"] = [0, 1, 2, 3]
+        try:
+            report = http.get(trusting.url("c", "/v1/skew?all=true")).json()
+        finally:
+            del trusting.servers["b"]
+    assert report["partitions"] == []
+    assert report["silent"] == [{"owner": "b", "reason": "a token is needed here"}]
+
+
 @pytest.mark.parametrize("header", ["statelog-routed-by", "Statelog-Routed-By"])
 def test_who_poses_as_a_worker_gets_no_more(guarded: World, held: dict[str, Any], header: str) -> None:
     for target in ("/v1/words?partitions=0,1", "/v1/words?prefix=lathe-&partitions=0,1", "/v1/words/lathe-2"):
@@ -261,7 +286,7 @@ def test_a_json_web_token_has_the_rights_that_its_scope_says(guarded: World, hel
 
 def test_a_route_that_nobody_has_thought_of_does_not_start(guarded: World) -> None:
     routes = [route.path for route in _routes(guarded)]
-    assert {path for path in routes if not path.startswith("/v1/{table}")} == set(NEEDED)
+    assert {path for path in routes if not path.startswith("/v1/{table}")} == {*NEEDED, SKEW_PATH}
     route = _routes(guarded)[0]
     route.path = "/v1/everything"
     with pytest.raises(KeyError):

@@ -28,6 +28,7 @@ from pipeline.query.outgoing import PLAIN, Outgoing
 from pipeline.query.server import HttpServer
 from pipeline.query.upstream import Upstream
 from pipeline.runtime.changes import Changes
+from pipeline.runtime.hot_keys import HotKeys, Recent
 from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
 from pipeline.settings import Settings
 from pipeline.state.api import Position, Store, StoreIdentity, StoreView, WriteSet
@@ -108,6 +109,7 @@ class Worker:
     """Standbys."""
     end: int = 120
     changes: Changes = field(default_factory=Changes)
+    hot_keys: dict[int, HotKeys] = field(default_factory=dict)
     passed: dict[int, int] = field(default_factory=dict)
     """How far the source was read, markers at its tail included."""
     health: tuple[bool, str] = (True, "")
@@ -129,6 +131,9 @@ class Worker:
 
     def state_of(self, partition: int) -> PartitionState | None:
         return self.states.get(partition)
+
+    def recent(self, most: int, prefix: bytes = b"") -> dict[int, Recent]:
+        return {each: self.hot_keys.get(each, HotKeys()).recent(most, prefix) for each in self.stores}
 
     def folded_to(self, partition: int) -> int:
         return max(self.stores[partition].position.source_next, self.passed.get(partition, 0))
