@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,7 @@ from pipeline.query.listener import Listener
 from pipeline.query.server import HttpServer
 from pipeline.query.upstream import Upstream
 from pipeline.runtime.changes import Changes
+from pipeline.runtime.hot_keys import Recent
 from pipeline.runtime.identity import group_of
 from pipeline.runtime.start import load_topology
 from pipeline.runtime.view import PartitionState, PartitionStatus, StandbyStatus
@@ -108,6 +109,10 @@ class FollowingView:
 
     def state_of(self, partition: int) -> PartitionState | None:
         return PartitionState.ACTIVE if partition in self._stores else None
+
+    def recent(self, most: int, prefix: bytes = b"") -> Mapping[int, Recent]:  # noqa: ARG002 as `WorkerView` has it
+        """It folds nothing."""
+        return {}
 
     def folded_to(self, partition: int) -> int:
         return self._stores[partition].position.source_next
