@@ -110,7 +110,7 @@ class FollowingView:
     def state_of(self, partition: int) -> PartitionState | None:
         return PartitionState.ACTIVE if partition in self._stores else None
 
-    def recent(self, most: int, prefix: bytes = b"") -> Mapping[int, Recent]:  # noqa: ARG002 as `WorkerView` has it
+    def recent(self, most: int, prefix: bytes = b"") -> Mapping[int, Recent]:
         """It folds nothing."""
         return {}
 
