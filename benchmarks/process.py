@@ -34,6 +34,15 @@ class Moment(NamedTuple):
     broker_cpu_s: float | None
 
 
+class Restored(NamedTuple):
+    """What a peer that lost its disk has read back of one partition, or of one of its tables."""
+
+    records: int
+    began: float
+    ended: float
+    """Seconds of the machine's monotonic clock, which all processes share."""
+
+
 class PeerProcess:
     """Use it in a `with`. Where nothing was heard of for so long, the peer counts as stuck."""
 
@@ -53,6 +62,10 @@ class PeerProcess:
         ends_with_us(self._process)
         self._measured = psutil.Process(self._process.pid)
         self._said: queue.SimpleQueue[tuple[str, Moment]] = queue.SimpleQueue()
+        self.restored: list[Restored] = []
+        """In the order in which it was said."""
+        self.counted: list[list[int]] = []
+        """The answers to `ask("count")`."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -73,6 +86,11 @@ class PeerProcess:
                 word = line.strip()
                 if word in {"ready", "began", "done"}:
                     self._said.put((word, self.moment()))
+                elif word.startswith("restored "):
+                    records, began, ended = word.split()[1:]
+                    self.restored.append(Restored(int(records), float(began), float(ended)))
+                elif word.startswith("counted "):
+                    self.counted.append([int(number) for number in word.split()[1:]])
         except (ValueError, psutil.NoSuchProcess):
             pass  # it was ended while it spoke
 
@@ -111,8 +129,11 @@ class PeerProcess:
 
     def next(self) -> None:
         """Let it go on to its next pass."""
+        self.ask("")
+
+    def ask(self, what: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
 
     def pause(self) -> None:
@@ -129,6 +150,11 @@ class PeerProcess:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             raise self._failed("does not end at SIGTERM") from None
+
+    def kill(self) -> None:
+        """As a power cut: nothing that it would have liked to do at its end is done."""
+        self._process.kill()
+        self._process.wait()
 
     def _failed(self, what: str) -> PeerFailed:
         tail = self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL:]

@@ -27,7 +27,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 def newest() -> Path:
     """Raises SystemExit when there is none."""
-    found = sorted(RESULTS.glob("*.json"))
+    found = sorted(RESULTS.glob("[0-9]*.json"))
     if not found:
         raise SystemExit("no results yet: `make bench` makes some")
     return found[-1]

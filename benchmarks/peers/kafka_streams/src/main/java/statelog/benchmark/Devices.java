@@ -5,12 +5,16 @@ import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.KeyValue;
+import org.apache.kafka.streams.StoreQueryParameters;
 import org.apache.kafka.streams.processor.api.ContextualProcessor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.QueryableStoreTypes;
+import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
 
 /** Workload d: statistics, windows, duplicates, origins, and a day of final results. */
 final class Devices extends ContextualProcessor<String, Reading, String, WindowResult> {
@@ -168,6 +172,26 @@ final class Devices extends ContextualProcessor<String, Reading, String, WindowR
     private static byte[] resultKey(String device, String metric, long start) {
         byte[] names = (device + "\0" + metric + "\0").getBytes(StandardCharsets.UTF_8);
         return ByteBuffer.allocate(names.length + 8).put(names).putLong(start).array();
+    }
+
+    /** Says how many devices the application has, and of how many readings, by its tables. */
+    static void count(KafkaStreams streams) {
+        ReadOnlyKeyValueStore<String, Row> rows =
+                streams.store(
+                        StoreQueryParameters.fromNameAndType(
+                                Main.ROWS, QueryableStoreTypes.<String, Row>keyValueStore()));
+        long devices = 0;
+        long readings = 0;
+        try (KeyValueIterator<String, Row> all = rows.all()) {
+            while (all.hasNext()) {
+                devices++;
+                for (Metric metric : all.next().value.metrics.values()) {
+                    readings += metric.summary.count;
+                }
+            }
+        }
+        System.out.println("counted " + devices + " " + readings);
+        System.out.flush();
     }
 
     private static void write(Row row, Bytes to) {

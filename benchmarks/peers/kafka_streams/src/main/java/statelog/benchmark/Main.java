@@ -27,8 +27,9 @@ import org.apache.kafka.streams.state.Stores;
  * Kafka Streams at the suite's workloads.
  *
  * <p>SERVERS WORK GUARANTEE COMMIT_MS THREADS CACHE_BYTES UNITS, then for each pass: APPLICATION SOURCE SOURCE_ID OUTPUT
- * STATE_DIRECTORY. It says `began` with the first record of a pass, goes on to the next when it is given a line, and
- * ends at SIGTERM or at the end of its input.
+ * STATE_DIRECTORY. It says `began` with the first record of a pass and `restored` for each table's partition that it has
+ * read back, goes on to the next pass when it is given an empty line, and ends at SIGTERM or at the end of its input. At
+ * `count` it says `counted` and how many devices and readings its tables hold.
  */
 public final class Main {
     static final String ROWS = "rows";
@@ -56,14 +57,27 @@ public final class Main {
                         Runtime.getRuntime().halt(1);
                         return null;
                     });
+            streams.setGlobalStateRestoreListener(new Restores());
             running.set(streams);
             streams.start();
             String order = orders.readLine();
+            while ("count".equals(order)) {
+                Devices.count(whenRunning(streams));
+                order = orders.readLine();
+            }
             close(streams);
             if (order == null) {
                 return;
             }
         }
+    }
+
+    /** Its tables may be asked only then; all that there is to restore was restored a moment before. */
+    private static KafkaStreams whenRunning(KafkaStreams streams) throws InterruptedException {
+        while (streams.state() != KafkaStreams.State.RUNNING) {
+            Thread.sleep(20);
+        }
+        return streams;
     }
 
     private static void close(KafkaStreams streams) {
@@ -84,6 +98,7 @@ public final class Main {
         properties.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         properties.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 10_000);
         properties.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
+        properties.put(StreamsConfig.consumerPrefix(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG), 10_000);
         properties.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), 5_000);
         properties.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), 4 << 20);
         properties.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), "lz4");
