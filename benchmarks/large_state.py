@@ -39,12 +39,13 @@ from benchmarks.suite import RESULTS, ground
 
 DEVICES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
 PEER: Final = "kafka-streams-1s"
+STARTS: Final = 3
 
 
 def sizes_of(devices: int, readings: int, rounds: int) -> Sizes:
     """Of few devices fewer readings, lest windows grow so old that they are deleted."""
     fewer = min(readings, devices * MOST_ROUNDS // 4)
-    return Sizes(devices, fewer, max(fewer // 4, 1), rounds)
+    return Sizes(devices, fewer, max(fewer // 4, 1), STARTS, rounds)
 
 
 def measured(where: Ground, sizes: Sizes, stage: Stage, streams: Streams | None) -> Found:

@@ -23,8 +23,6 @@ from pipeline.log.feed import Feed
 
 Stage = Callable[[str, int], AbstractContextManager[Told]]
 """Says what is done now, and of how many records."""
-STARTS = 3
-"""Of each kind; the figure is the slowest."""
 PROCESSES = 2
 """As workers are deployed where a restore has to be quick: one a core."""
 
@@ -35,6 +33,8 @@ class Sizes(NamedTuple):
     """Of the timed ingest."""
     killed: int
     """Of each load that a worker is killed under."""
+    starts: int
+    """After a clean stop, and after kill -9; the figure is the slowest."""
     rounds: int
     """Of restores."""
 
@@ -107,9 +107,10 @@ class Scenario:
         return done.at - began.at, done.cpu_s - began.cpu_s
 
     def _warm_starts(self, workers: Workers) -> None:
-        for number in range(STARTS):
+        starts = self._sizes.starts
+        for number in range(starts):
             with workers.running() as (process, at):
-                with self._stage(f"start {number + 1} of {STARTS} after a clean stop", 0):
+                with self._stage(f"start {number + 1} of {starts} after a clean stop", 0):
                     self.found.started("stopped", workers.start_up(process, at))
                 process.stop()
 
@@ -126,9 +127,10 @@ class Scenario:
                 "ingest_rss_mb": process.peak_rss_mb(),
             }
             self._kill(workers, process)
-        for left in reversed(range(STARTS)):
+        starts = self._sizes.starts
+        for left in reversed(range(starts)):
             with workers.running() as (process, at):
-                with self._stage(f"start {STARTS - left} of {STARTS} after kill -9", 0):
+                with self._stage(f"start {starts - left} of {starts} after kill -9", 0):
                     self.found.started("killed", workers.start_up(process, at))
                 with self._stage("fold what it had left", self._sizes.killed) as told:
                     workers.drain(process, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -42,6 +43,11 @@ def store_options(*, create: bool) -> Options:
     blocks.set_block_cache(_shared_block_cache())
     blocks.set_cache_index_and_filter_blocks(True)  # else they live outside the bound, a part for each open file
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    # In parts of a block each. Whole, those of a file of a million rows are larger than what one shard of the cache
+    # takes, and every look-up would read megabytes to find one row.
+    blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+    blocks.set_partition_filters(True)
+    blocks.set_pin_top_level_index_and_filter(True)
     blocks.set_bloom_filter(10, False)  # 1 % false positives: a key that is not there costs no disk read
     blocks.set_format_version(5)
 
