@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.large import report
 from benchmarks.large.checks import WrongState
 from benchmarks.large.readings import MOST_ROUNDS
-from benchmarks.large.scenario import Found, Scenario, Sizes, Stage
+from benchmarks.large.scenario import Scenario, Sizes, Stage
 from benchmarks.large.streams_peer import Streams
 from benchmarks.large.workers import Told
 from benchmarks.machine import description
@@ -46,10 +47,6 @@ def sizes_of(devices: int, readings: int, rounds: int) -> Sizes:
     """Of few devices fewer readings, lest windows grow so old that they are deleted."""
     fewer = min(readings, devices * MOST_ROUNDS // 4)
     return Sizes(devices, fewer, max(fewer // 4, 1), STARTS, rounds)
-
-
-def measured(where: Ground, sizes: Sizes, stage: Stage, streams: Streams | None) -> Found:
-    return Scenario(where, sizes, stage, streams).run()
 
 
 def stages(bars: Progress, devices: int) -> Stage:
@@ -80,7 +77,7 @@ def peer_of(say: Console, where: Ground) -> tuple[Streams | None, str | None]:
 
 def arguments_of(command: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, nargs="+", default=list(DEVICES))
+    parser.add_argument("--devices", type=int, nargs="*", default=list(DEVICES), help="none: only report")
     parser.add_argument("--readings", type=int, default=400_000, help="of the timed ingest; of few devices fewer")
     parser.add_argument("--rounds", type=int, default=2, help="of restores")
     parser.add_argument("--no-streams", action="store_true", help="without Kafka Streams")
@@ -98,25 +95,12 @@ def main(command: Sequence[str] | None = None) -> int:
     path = arguments.into or RESULTS / f"large-state-{began:%Y-%m-%dT%H%M}.json"
     if arguments.into and path.exists():
         figures = json.loads(path.read_text())
-    failures = []
-    with ground() as where:
-        streams, figures["skipped"] = (None, "--no-streams") if arguments.no_streams else peer_of(say, where)
-        for devices in arguments.devices:
-            sizes = sizes_of(devices, arguments.readings, arguments.rounds)
-            started = datetime.now(UTC)
-            with bars_on(say) as bars:
-                try:
-                    found = measured(where, sizes, stages(bars, devices), streams)
-                except (WrongState, PeerFailed) as error:
-                    failures.append(f"{devices:,} devices: {error}")
-                    say.print(failures[-1], style="red", markup=False)
-                    continue
-            kept = [each for each in figures["sizes"] if each["devices"] != devices]
-            minutes = round((datetime.now(UTC) - started).total_seconds() / 60, 1)
-            size = {**vars(found), "minutes": minutes}
-            figures["sizes"] = sorted([*kept, size], key=lambda each: each["devices"])
-            if not arguments.json:
-                path.write_text(json.dumps(figures, indent=1) + "\n")
+    failures: list[str] = []
+    for found in measured(arguments, figures, failures, say):
+        kept = [each for each in figures["sizes"] if each["devices"] != found["devices"]]
+        figures["sizes"] = sorted([*kept, found], key=lambda each: each["devices"])
+        if not arguments.json:
+            path.write_text(json.dumps(figures, indent=1) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     elif figures["sizes"]:
@@ -125,6 +109,27 @@ def main(command: Sequence[str] | None = None) -> int:
         if arguments.docs:
             report.into_docs(figures)
     return 1 if failures else 0
+
+
+def measured(
+    arguments: argparse.Namespace, figures: dict[str, Any], failures: list[str], say: Console
+) -> Iterator[dict[str, Any]]:
+    """Size by size; what fails is told, and goes to `failures`."""
+    if not arguments.devices:
+        return
+    with ground() as where:
+        streams, figures["skipped"] = (None, "--no-streams") if arguments.no_streams else peer_of(say, where)
+        for devices in arguments.devices:
+            sizes = sizes_of(devices, arguments.readings, arguments.rounds)
+            began = time.monotonic()
+            with bars_on(say) as bars:
+                try:
+                    found = Scenario(where, sizes, stages(bars, devices), streams).run()
+                except (WrongState, PeerFailed) as error:
+                    failures.append(f"{devices:,} devices: {error}")
+                    say.print(failures[-1], style="red", markup=False)
+                    continue
+            yield {**vars(found), "minutes": round((time.monotonic() - began) / 60, 1)}
 
 
 def bars_on(say: Console) -> Progress:
