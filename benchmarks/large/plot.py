@@ -16,6 +16,9 @@ Line = tuple[str, Callable[[Size], float | None]]
 _COLOURS: Final = ("#0b7285", "#66d9e8", "#adb5bd")
 _INK: Final = "#343a40"
 _COLUMNS: Final = 3
+_GROWING: Final = ("disk, MB", "restore, s")
+"""What is in proportion to the number of devices."""
+_FEW: Final = 100
 
 
 def draw(sizes: Sequence[Size], path: Path) -> None:
@@ -24,7 +27,7 @@ def draw(sizes: Sequence[Size], path: Path) -> None:
         axes = figure.subplots(2, _COLUMNS).flat
         for axis, (title, lines) in zip(axes, _panels(), strict=True):
             _panel(axis, title, lines, sizes)
-        figure.savefig(path, format=path.suffix.lstrip("."), metadata={"Date": None})
+        figure.savefig(path, format=path.suffix.lstrip("."), metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _panels() -> list[tuple[str, list[Line]]]:
@@ -72,7 +75,11 @@ def _panel(axis: Any, title: str, lines: Sequence[Line], sizes: Sequence[Size]) 
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=name)
     axis.set_xscale("log")
-    axis.set_ylim(bottom=0) if title.startswith("start") else axis.set_yscale("log")
+    if title in _GROWING:
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_formatter("{x:,.0f}" if axis.get_ylim()[1] > _FEW else "{x:g}")
     axis.set_title(title, loc="left", fontsize=10, color=_INK)
     axis.set_xlabel("devices", fontsize=8, color=_INK)
     axis.legend(fontsize=8, frameon=False)

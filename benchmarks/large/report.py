@@ -119,7 +119,7 @@ def into_docs(figures: Mapping[str, Any], page: Path = PAGE, plot: Path = PLOT) 
     if not begin or not end:
         raise SystemExit(f"{page} has no place for the table: {BEGIN} … {END}")
     draw(figures["sizes"], plot)
-    image = f"![What the number of devices changes, both axes logarithmic](images/{plot.name})"
+    image = f"![What the number of devices changes](images/{plot.name})"
     page.write_text(f"{before}{BEGIN}\n\n{markdown(figures)}\n{image}\n\n{END}{after}")
 
 
