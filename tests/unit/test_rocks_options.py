@@ -24,6 +24,7 @@ def test_index_and_filter_of_a_file_are_in_parts_however_the_file_came_to_be(tmp
     store.restore_rows({"ingested": rows}, Position(2), done=True)
     for table in ("flushed", "ingested"):
         properties = store._tables[table].property_value("rocksdb.aggregated-table-properties")
+        assert properties is not None
         assert f"# entries={ROWS};" in properties
         parts = re.search(r"# index partitions=(\d+)", properties)
         assert parts is not None
