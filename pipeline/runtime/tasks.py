@@ -32,6 +32,10 @@ class TaskSet(Protocol):
 
     def add(self, partitions: Sequence[TopicPartition]) -> None: ...
     def remove(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def put_out(self) -> None:
+        """The group takes this worker for gone: all its tasks have been removed, and none is known to be its own."""
+        ...
+
     def restore_again(self, partitions: Sequence[TopicPartition]) -> None:
         """Active tasks go back to where the last commit ended."""
         ...
@@ -77,7 +81,7 @@ class Tasks:
         self.generation = 0
         """Rises whenever the group changes what is held here."""
         self.assigned = False
-        """Whether the group has given its first word."""
+        """Whether the group's word stands: it has given one, and has not put this worker out since."""
 
     def follow(self, source: Source) -> None:
         self._source = source
@@ -103,6 +107,9 @@ class Tasks:
     def _changed(self) -> None:
         self.generation += 1
         self.assigned = True
+
+    def put_out(self) -> None:
+        self.assigned = False
 
     def _refusals(self) -> RefusalCount:
         return RefusalCount(self._around.settings.refusal_run, self._around.settings.refusal_window)

@@ -376,3 +376,4 @@ class Worker:
         self._reach(CrashPoint.LOST)
         self._assigned.difference_update(partitions)
         self._tasks.remove(partitions)
+        self._tasks.put_out()  # who holds nothing is ready for more, but not who does not know what it holds

@@ -125,6 +125,24 @@ def test_another_worker_takes_over_when_session_and_transaction_of_the_dead_are_
     assert_folded_once(world, "heir")
 
 
+def test_a_worker_that_the_group_put_out_knows_nothing_of_the_group_until_it_is_given_partitions_anew() -> None:
+    world = AggregateWorld()
+    feed(world)
+    worker = world.aggregate("a0")
+    world.run(ENOUGH)
+    assert worker.tasks.assigned
+    worker.freeze()
+    world.cluster.advance(world.settings.session_timeout_ms)
+    worker.thaw()
+    worker.step()
+    assert CrashPoint.LOST in worker.reached
+    assert worker.held == {}
+    assert not worker.tasks.assigned, "it is not ready as one is to whom the group gives nothing"
+    world.run(ENOUGH)
+    assert worker.tasks.assigned
+    assert_folded_once(world, "a0")
+
+
 def test_partitions_are_handed_to_a_worker_that_joins_and_come_back_when_it_leaves() -> None:
     world = AggregateWorld(partitions=4)
     first = world.aggregate("first")
