@@ -1,8 +1,9 @@
 """The table of docs/queries.md, from figures of `benchmarks.queries`.
 
-    python -m benchmarks.queries_table [FILE]
+    python -m benchmarks.queries_table [FILE…]
 
-Takes the newest file in `benchmarks/results`, and writes its table between the page's marks.
+Takes the newest file in `benchmarks/results`, or those that are named, and writes their tables between the page's
+marks.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def put(page: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    path = Path(arguments[0]) if arguments else max(RESULTS.glob("queries-*.json"))
-    PAGE.write_text(put(PAGE.read_text(), table(json.loads(path.read_text()))))
+    paths = [Path(each) for each in arguments] or [max(RESULTS.glob("queries-*.json"))]
+    PAGE.write_text(put(PAGE.read_text(), "\n\n".join(table(json.loads(path.read_text())) for path in paths)))
 
 
 if __name__ == "__main__":
