@@ -297,7 +297,9 @@ def write(sink: Sink, partition: TopicPartition, rows: Rows) -> None:
 
 
 def _generation(token: Any) -> int:
-    """Of a member's credentials."""
+    """Of a member's credentials; -1 where there are none: a client may be told its share while it is being closed."""
+    if token is None:
+        return -1
     return int(token.generation) if isinstance(token, Token) else generation_of_kafka(token)
 
 
