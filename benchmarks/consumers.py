@@ -17,6 +17,7 @@ from benchmarks.dataset import Source
 from benchmarks.measure import Figures, Ground
 from benchmarks.peers.api import Command
 from benchmarks.process import PeerProcess
+from benchmarks.reading import count
 from pipeline.log.api import TopicPartition
 from pipeline.log.kafka import connect
 from pipeline.runtime.collector import quiet_collector
@@ -64,15 +65,7 @@ def main(servers: str, topic: str, expected: int, partitions: list[int]) -> None
     print("ready", flush=True)
     sys.stdin.readline()
     reader.assign({TopicPartition(topic, each): 0 for each in partitions})
-    seen = 0
-    while seen < expected:
-        messages = reader.poll(20_000, 0.1)
-        for message in messages:
-            message.key()
-            message.value()
-            message.partition()
-            message.offset()
-        seen += len(messages)
+    count(reader, expected)
     print("done", flush=True)
     sys.stdin.readline()
     reader.close()

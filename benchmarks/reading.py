@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
-from pipeline.log.api import Message, TopicPartition
+from pipeline.log.api import Message, Reader, TopicPartition
 from pipeline.log.kafka import KafkaLog
 
 PARTITIONS = 4
@@ -54,6 +54,21 @@ def last_rows(log: KafkaLog, topic: str) -> dict[bytes, bytes]:
         else:
             rows[key] = value
     return rows
+
+
+def count(reader: Reader, expected: int, began: Callable[[], None] = lambda: None) -> None:
+    """Take so many records and look at each, as cheaply as a worker could; `began` hears of the first."""
+    seen = 0
+    while seen < expected:
+        messages = reader.poll(20_000, 0.1)
+        if messages and not seen:
+            began()
+        for message in messages:
+            message.key()
+            message.value()
+            message.partition()
+            message.offset()
+        seen += len(messages)
 
 
 class GroupWatch:

@@ -35,7 +35,7 @@ from benchmarks.peers.statelog import Statelog
 from benchmarks.process import Moment, PeerFailed, PeerProcess
 from benchmarks.reading import GroupWatch
 from benchmarks.streams import Stream
-from benchmarks.suite import ground
+from benchmarks.suite import ground, keep
 from benchmarks.workloads import DEVICES, Checker
 from operators.normalise import READINGS
 from pipeline.telemetry.poison import Message
@@ -274,14 +274,10 @@ def main(command: Sequence[str] | None = None) -> int:
         "rounds": arguments.rounds,
         **found,
     }
-    text = json.dumps(report, indent=1) + "\n"
     if arguments.json:
-        sys.stdout.write(text)
+        print(json.dumps(report, indent=1))
     else:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        path = RESULTS / f"{began:%Y-%m-%dT%H%M}.json"
-        path.write_text(text)
-        say.print(f"figures: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+        keep(report, RESULTS, began, say)
     return 1 if report["failures"] else 0
 
 

@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,6 +244,14 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
     ]
 
 
+def keep(report: Mapping[str, Any], directory: Path, began: datetime, say: Console) -> None:
+    """As a file that is named by its date."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{began:%Y-%m-%dT%H%M}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    say.print(f"figures: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
 def main(command: Sequence[str] | None = None) -> int:
     arguments = arguments_of(command)
     say = Console(stderr=True, soft_wrap=True)
@@ -268,14 +276,10 @@ def main(command: Sequence[str] | None = None) -> int:
         "runs": suite.runs,
         "latencies": suite.latencies,
     }
-    text = json.dumps(report, indent=1) + "\n"
     if arguments.json:
-        sys.stdout.write(text)
+        print(json.dumps(report, indent=1))
     else:
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{began:%Y-%m-%dT%H%M}.json"
-        path.write_text(text)
-        say.print(f"figures: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+        keep(report, RESULTS, began, say)
     return 1 if suite.failures else 0
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.peers.api import Command, Job
-from benchmarks.reading import partitions_of
+from benchmarks.reading import count, partitions_of
 from benchmarks.workloads import Found
 from pipeline.log.api import Message
 from pipeline.log.kafka import connect
@@ -55,17 +55,7 @@ def main(servers: str, topic: str, expected: int) -> None:
     reader = connect(Settings(bootstrap_servers=servers)).reader()
     reader.assign(dict.fromkeys(partitions_of(topic), 0))
     quiet_collector()
-    seen = 0
-    while seen < expected:
-        messages = reader.poll(20_000, 0.1)
-        if messages and not seen:
-            print("began", flush=True)
-        for message in messages:
-            message.key()
-            message.value()
-            message.partition()
-            message.offset()
-        seen += len(messages)
+    count(reader, expected, lambda: print("began", flush=True))
     print("done", flush=True)
     sys.stdin.readline()
     reader.close()
