@@ -143,7 +143,10 @@ class Sink(Protocol):
 class Reader(Protocol):
     """A reader outside any group, of committed records, from given offsets on."""
 
-    def assign(self, positions: Mapping[TopicPartition, int]) -> None: ...
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Replace what is read. Raises Retryable while the cluster does not answer; then `poll` tries it again."""
+        ...
+
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
         """The group's stable committed positions; Retryable while somebody's transaction still holds one open."""
         ...
@@ -152,8 +155,8 @@ class Reader(Protocol):
         """Set the positions of the group, which must have no members. Workers never do: they commit in transactions."""
         ...
 
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        """Read these no longer; the others keep what was fetched ahead."""
+    def unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read these no longer, which are assigned; the others keep what was fetched ahead."""
         ...
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Message]: ...

@@ -36,12 +36,11 @@ class KafkaReader:
         self._consumer = Consumer(self._outage.configuration)
         self._begun = True
         self._positions: dict[TopicPartition, int] = {}
-        self._paused: set[TopicPartition] = set()
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Replace what is read. Raises Retryable while the cluster does not answer."""
         self._consumer.poll(0)  # what it has heard; a record that comes with it belongs to what is replaced
-        self._positions, self._paused = dict(positions), set()
+        self._positions = dict(positions)
         if self._outage.seen and self._worked:
             self._make_anew()
         self._begin()
@@ -54,9 +53,6 @@ class KafkaReader:
             for topic in {each.topic for each in self._positions}:
                 self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S)
             self._consumer.assign(wanted)
-            # The client keeps a pause over assignments: what was paused once would never be read again.
-            self._consumer.resume(wanted)
-            self._consumer.pause([_kafkas(each) for each in self._paused])
         except KafkaException as error:
             if self._worked:
                 self._make_anew()
@@ -90,9 +86,17 @@ class KafkaReader:
             if each.error is not None:
                 raise translate(each.error)
 
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        self._paused |= set(partitions)
-        self._consumer.pause([_kafkas(each) for each in partitions])
+    def unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        # Not by a pause. The client keeps one over assignments, and a `resume` beside an assignment may overtake the
+        # start of it (of two threads each takes a version, and then queues it): nothing would be read, ever.
+        for each in partitions:
+            del self._positions[each]
+        if not self._begun:
+            return
+        try:
+            self._consumer.incremental_unassign([_kafkas(each) for each in partitions])
+        except KafkaException as error:
+            raise translate(error) from error
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
         self._go_on_where_it_was()

@@ -172,13 +172,13 @@ class Restorer:
             next_offset, metadata = source_start(source, job.task.topic_id, committed, self._admin)
             self._finish(job, Plan(next_offset, metadata, {}, {}))
             return
+        self._leave(job.restoration.changelogs)  # to be read from the plan's start, whatever was read before
         job.plan = job.restoration.prepare(committed, self._admin)
-        self._assigned -= set(job.restoration.changelogs)  # read from the plan's start, whatever was read before
         self._listener.started(source.partition, job.restoration.progress)
 
     def _fold(self) -> None:
         folding = self._folding()
-        if folding:
+        if folding or self._assigned:
             try:
                 self._read(folding)
             except Retryable as error:
@@ -221,19 +221,24 @@ class Restorer:
 
     def _read(self, folding: dict[TopicPartition, _Job]) -> None:
         if not set(folding) <= self._assigned:
+            self._assigned = set(folding)
             self._reader.assign(
                 {each: job.restoration.positions()[each] for each, job in folding.items() if job.restoration}
             )
-            self._assigned = set(folding)
-        elif done := self._assigned - set(folding):
+        else:
             # Its own task may write to it by now; what is left to the others stays prefetched.
-            self._reader.pause(list(done))
-            self._assigned -= done
-        for _ in range(POLLS_A_STEP):
+            self._leave(self._assigned - set(folding))
+        for _ in range(POLLS_A_STEP if folding else 0):
             if self._take(folding) < self._poll_records or self._buffered_bytes >= self._chunk_bytes:
                 break
         for changelog, job in folding.items():
             job.passed(changelog, self._reader.position(changelog))
+
+    def _leave(self, changelogs: Iterable[TopicPartition]) -> None:
+        left = self._assigned.intersection(changelogs)
+        self._assigned -= left
+        if left:
+            self._reader.unassign(list(left))
 
     def _take(self, folding: dict[TopicPartition, _Job]) -> int:
         """Fold what one poll gives; returns how many records those are. None of them is kept but as key and value."""

@@ -44,8 +44,8 @@ class MemoryReader:
                 raise PipelineError("commit failed: offset metadata string too large", code="OFFSET_METADATA_TOO_LARGE")
         group.offsets.set(positions)
 
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        self._fetcher.pause(partitions)
+    def unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        self._fetcher.remove(partitions)
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[MemoryRecord]:  # noqa: ARG002
         self._cluster.run_due()

@@ -126,14 +126,14 @@ def test_a_new_assignment_replaces_the_old_and_begins_where_it_says(ground: Grou
     assert sorted((message.partition(), message.offset()) for message in after.records) == [(0, 1), (1, 1)]
 
 
-def test_a_reader_that_pauses_a_partition_reads_it_again_after_an_assignment(ground: Ground) -> None:
+def test_a_reader_that_leaves_a_partition_reads_it_again_after_an_assignment(ground: Ground) -> None:
     topic = ground.topic(partitions=2)
     first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
     ground.commit(first, {b"a": b"1"})
     reader = ground.reader()
     reader.assign({first: 0, second: 0})
     ground.until(lambda: bool(reader.poll(100, 0.01)), "the first record")
-    reader.pause([first])
+    reader.unassign([first])
     ground.commit(first, {b"b": b"2"})
     ground.commit(second, {b"c": b"3"})
     pull = Pull(reader)

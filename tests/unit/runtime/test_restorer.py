@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,7 @@ from pipeline.runtime.clock import MACHINE_CLOCK
 from pipeline.runtime.crash import nowhere
 from pipeline.runtime.metadata import CommittedMetadata
 from pipeline.runtime.restore import Restoration
-from pipeline.runtime.restorer import POLL_RECORDS, Restorer
+from pipeline.runtime.restorer import POLL_RECORDS, RETRY_PAUSE_S, Restorer
 from pipeline.state.api import StoreIdentity
 from pipeline.state.envelope import seal
 from pipeline.state.memory import MemoryStore
@@ -53,6 +54,8 @@ class Cluster:
         """Partitions in whose changelogs a transaction is open."""
         self.assigned: list[set[int]] = []
         """The partitions of each assignment."""
+        self.ends_at = RECORDS
+        """Where each changelog ends."""
         self._committed = committed
         self._next: dict[TopicPartition, int] = {}
 
@@ -60,7 +63,7 @@ class Cluster:
         return dict.fromkeys(partitions, 0)
 
     def high_watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, RECORDS)
+        return dict.fromkeys(partitions, self.ends_at)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed | None]:
         metadata = CommittedMetadata("source", {}).encode()
@@ -70,16 +73,20 @@ class Cluster:
         self._next = dict(positions)
         self.assigned.append({each.partition for each in positions})
 
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+    def unassign(self, partitions: Sequence[TopicPartition]) -> None:
         for each in partitions:
             del self._next[each]
+
+    def read(self) -> set[int]:
+        """The partitions that are read at present."""
+        return {each.partition for each in self._next}
 
     def poll(self, *_: object) -> list[Record]:
         records = []
         for each in self._next:
-            if each.partition not in self.stalled and self._next[each] < RECORDS:
-                records += [Record(each, offset) for offset in range(self._next[each], RECORDS)]
-                self._next[each] = RECORDS
+            if each.partition not in self.stalled and self._next[each] < self.ends_at:
+                records += [Record(each, offset) for offset in range(self._next[each], self.ends_at)]
+                self._next[each] = self.ends_at
         return records
 
     def position(self, partition: TopicPartition) -> int | None:
@@ -136,6 +143,28 @@ def test_a_partition_that_gives_nothing_holds_up_no_other_and_is_not_forgotten(m
     cluster.stalled = set()
     assert finished_after(restorer, 1) == [0]
     assert cluster.assigned == [{0}, {0, 1}]
+
+
+def test_nothing_is_read_any_more_once_all_is_restored() -> None:
+    cluster = Cluster()
+    restorer = restorer_of(cluster, 2)
+    assert finished_after(restorer, 3) == [0, 1]
+    assert cluster.read() == set()
+
+
+def test_a_partition_whose_changelogs_have_grown_is_planned_and_read_anew() -> None:
+    cluster = Cluster()
+    cluster.stalled = {0}
+    restorer = restorer_of(cluster, 2)
+    assert finished_after(restorer, 2) == [1]
+    assert cluster.read() == {0}
+    cluster.ends_at += 1
+    cluster.stalled = set()
+    assert finished_after(restorer, 1) == []
+    time.sleep(RETRY_PAUSE_S)
+    assert finished_after(restorer, 1) == [0]
+    assert cluster.assigned == [{0, 1}, {0}]
+    assert not restorer.take_failures()
 
 
 def test_a_partition_that_fails_in_two_changelogs_fails_once() -> None:
