@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Spread
-from benchmarks.process import ROOT
+from benchmarks.pages import DOCS, put
 from benchmarks.suite import RESULTS
 
-PAGE: Final = ROOT / "docs" / "queries.md"
-BEGIN: Final = "<!-- queries: begin -->"
-END: Final = "<!-- queries: end -->"
+PAGE: Final = DOCS / "queries.md"
 _NOBODY: Final = "nobody"
 _LOADS: Final = {"idle": "idle", "half": "at half its rate", "full": "at all its rate"}
 
@@ -76,17 +74,9 @@ def _loss(runs: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]])
     return f"{spread.median:.0f} ({spread.least:.0f} to {spread.most:.0f})"
 
 
-def put(page: str, text: str) -> str:
-    """The page with that between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    assert found, "the page has lost its marks"
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-
-
 def main(arguments: Sequence[str]) -> None:
     paths = [Path(each) for each in arguments] or [max(RESULTS.glob("queries-*.json"))]
-    PAGE.write_text(put(PAGE.read_text(), "\n\n".join(table(json.loads(path.read_text())) for path in paths)))
+    put(PAGE, "queries", "\n\n".join(table(json.loads(path.read_text())) for path in paths))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Tables and a plot from the figures of a suite.
 
-    python -m benchmarks.report [FILE] [--plot FILE.svg]
+    python -m benchmarks.report [FILE] [--plot FILE.svg | --docs]
 
-FILE is one of `benchmarks/results`; none: the newest. The tables go to standard output, as Markdown for the README; the
-plot beside FILE, unless named.
+FILE is one of `benchmarks/results`; none: the newest. The tables go to standard output, as Markdown, the plot beside
+FILE, unless named; with `--docs` both go into the documentation, and a summary of them into the README.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.figures import OURS, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
+from benchmarks.figures import OURS, Place, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
 from benchmarks.figures import ratio as ratio_of
 from benchmarks.figures import spread as spread_of
+from benchmarks.pages import DOCS, IMAGES, README, put
 from benchmarks.plot import draw
 from benchmarks.workloads import WORKLOADS
 
 RESULTS: Final = Path(__file__).parent / "results"
+PAGE: Final = DOCS / "benchmarks.md"
+PLOT: Final = IMAGES / "peers.svg"
 
 
 def newest() -> Path:
@@ -81,6 +84,38 @@ def _of_a_place(peers: Mapping[str, Sequence[Run]], report: Mapping[str, Any]) -
     return _table([*head, "changelog B", "output B"], rows)
 
 
+def summary(report: Mapping[str, Any]) -> str:
+    """A line for each kind of work: what statelog does, and how many times that of its peers."""
+    latencies = {each["work"]: each["p99_ms"] for each in report["latencies"] if each["peer"] == OURS}
+    shown: set[str] = set()
+    rows = []
+    for where, peers in grouped(report["runs"]).items():
+        ours = peers.get(OURS, [])
+        p99 = None if where.work in shown else latencies.get(where.work)
+        shown.add(where.work)  # it was measured on the first kind of stream alone
+        cells = [_spread(spread_of(ours, rate), "{:,.0f}")]
+        cells += [
+            _spread(ratio_of(ours, peers[peer], figure), form) if peer in peers else ""
+            for _, peer, figure, form in _COMPARED
+        ]
+        rows.append([_words(where), *cells, "" if p99 is None else f"{p99:,.0f}"])
+    head = ["exactly once, checked against the oracle", "statelog, events/s", *(title for title, *_ in _COMPARED)]
+    return f"{_head(report)}\n\n{_table([*head, 'p99 ms at half load'], rows)}\n"
+
+
+_COMPARED: Final = (
+    ("times Kafka Streams", "kafka-streams, warm", rate, "{:.1f}"),
+    ("… a CPU second", "kafka-streams, warm", rate_of_a_core, "{:.1f}"),
+    ("times Quix Streams", "quix-streams", rate, "{:.0f}"),
+    ("times Faust (at least once)", "faust", rate, "{:.0f}"),
+    ("of consuming only", "ceiling", rate, "{:.0%}"),
+)
+
+
+def _words(where: Place) -> str:
+    return f"{WORKLOADS[where.work].title}: {where.devices:,} devices, {where.keys}"
+
+
 def _latencies(latencies: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
@@ -110,13 +145,25 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def into_docs(report: Mapping[str, Any], page: Path = PAGE, readme: Path = README, plot: Path = PLOT) -> None:
+    """In place of what stood between the marks. Raises SystemExit for a page without them."""
+    image = "![Events a second of every peer]"
+    put(page, "peers", f"{markdown(report)}\n{image}(images/{plot.name})")
+    put(readme, "peers", f"{summary(report)}\n{image}(docs/images/{plot.name})")
+    draw(report["runs"], plot)
+
+
 def main(command: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--docs", action="store_true", help="write tables and plot into the documentation")
     arguments = parser.parse_args(command)
     path = arguments.file or newest()
     report = json.loads(path.read_text())
+    if arguments.docs:
+        into_docs(report)
+        return
     plot = arguments.plot or path.with_suffix(".svg")
     draw(report["runs"], plot)
     sys.stdout.write(markdown(report))

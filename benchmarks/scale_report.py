@@ -1,16 +1,15 @@
 """Tables and a plot from the figures of `benchmarks.scale`, and what they say on paper of a cluster.
 
-    python -m benchmarks.scale_report [FILE] [--plot FILE.svg] [--into FILE.md]
+    python -m benchmarks.scale_report [FILE] [--plot FILE.svg | --docs]
 
-FILE is one of `benchmarks/results/scale`; none: the newest. Markdown goes to standard output, or with `--into` between
-the marks `<!-- scale: begin -->` and `<!-- scale: end -->` of a page; the plot beside FILE, unless named.
+FILE is one of `benchmarks/results/scale`; none: the newest. Markdown goes to standard output, the plot beside FILE,
+unless named; with `--docs` both go into the documentation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.capacity import Cluster, Cost, capacity, cost_of
 from benchmarks.figures import OURS, Spread, per_million, rate
+from benchmarks.pages import DOCS, IMAGES, put
 from benchmarks.scale import RESULTS
 
 Run = Mapping[str, Any]
@@ -29,7 +29,8 @@ Run = Mapping[str, Any]
 GAIN: Final = 1.1
 """What the next step has to give, as a factor, or this one counts as the last that did."""
 CLUSTERS: Final = tuple((brokers, workers) for brokers in (1, 3, 6) for workers in (4, 16, 64))
-_MARKS: Final = re.compile(r"(<!-- scale: begin.*?-->\n).*?(<!-- scale: end -->)", re.DOTALL)
+PAGE: Final = DOCS / "benchmarks.md"
+PLOT: Final = IMAGES / "scale.svg"
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -159,6 +160,12 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         figure.savefig(path, format=path.suffix.lstrip("."), metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
+def into_docs(report: Mapping[str, Any], page: Path = PAGE, plot: Path = PLOT) -> None:
+    """In place of what stood between the marks. Raises SystemExit for a page without them."""
+    put(page, "scale", f"{markdown(report)}\n![Events a second by workers and by partitions](images/{plot.name})")
+    draw(report, plot)
+
+
 def newest() -> Path:
     """Raises SystemExit when there is none."""
     found = sorted(RESULTS.glob("*.json"))
@@ -171,22 +178,17 @@ def main(command: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--into", type=Path)
+    parser.add_argument("--docs", action="store_true", help="write tables and plot into the documentation")
     arguments = parser.parse_args(command)
     path = arguments.file or newest()
     report = json.loads(path.read_text())
+    if arguments.docs:
+        into_docs(report)
+        return
     plot = arguments.plot or path.with_suffix(".svg")
     draw(report, plot)
     print(f"plot: {plot}", file=sys.stderr)
-    text = markdown(report)
-    if arguments.into is None:
-        sys.stdout.write(text)
-        return
-    page = arguments.into.read_text()
-    changed, count = _MARKS.subn(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
-    if not count:
-        raise SystemExit(f"{arguments.into} has no marks for the figures")
-    arguments.into.write_text(changed)
+    sys.stdout.write(markdown(report))
 
 
 if __name__ == "__main__":

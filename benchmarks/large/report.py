@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.large.plot import draw
+from benchmarks.pages import DOCS, IMAGES, put
 
-DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "benchmarks.md"
-PLOT: Final = DOCS / "images" / "large-state.svg"
-BEGIN: Final = "<!-- large state: begin. Filled by `python -m benchmarks.large_state --docs`. -->"
-END: Final = "<!-- large state: end -->"
+PLOT: Final = IMAGES / "large-state.svg"
 STREAMS: Final = "kafka-streams"
 OURS: Final = ("statelog", "statelog, 2 workers")
 
@@ -114,13 +112,8 @@ def markdown(figures: Mapping[str, Any]) -> str:
 
 def into_docs(figures: Mapping[str, Any], page: Path = PAGE, plot: Path = PLOT) -> None:
     """In place of what stood between the marks. Raises SystemExit for a page without them."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page} has no place for the table: {BEGIN} … {END}")
+    put(page, "large state", f"{markdown(figures)}\n![What the number of devices changes](images/{plot.name})")
     draw(figures["sizes"], plot)
-    image = f"![What the number of devices changes](images/{plot.name})"
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(figures)}\n{image}\n\n{END}{after}")
 
 
 def _spread(values: Sequence[float], form: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.queries_table import BEGIN, END, PAGE, put, table
+from benchmarks.queries_table import table
 
 
 def run(what: str, server: str, number: int, **figures: float) -> dict[str, Any]:
@@ -23,10 +23,3 @@ def test_a_loss_is_that_of_its_own_round() -> None:
     assert "| idle | thread | 1,900 | 0.50 | 2.0 | - | - | 1 |" in text
     assert "| at all its rate | thread | 1,900 | 0.50 | 2.0 | 60,000 | 10 (0 to 25) | 3 |" in text
     assert "7 were compared" in text
-
-
-def test_the_page_has_a_place_for_it() -> None:
-    page = PAGE.read_text()
-    written = put(page, "a table")
-    assert f"{BEGIN}\n\na table\n\n{END}" in written
-    assert put(written, "another") == put(page, "another")

@@ -53,6 +53,28 @@ def test_the_tables_have_every_peer_with_medians_spread_and_ratios(stored: dict[
     assert "Skipped: quix-streams: its packages cannot be installed" in text
 
 
+def test_the_summary_has_a_line_a_kind_of_work(stored: dict[str, Any]) -> None:
+    lines = report.summary(stored).splitlines()
+    assert (
+        "| stateless normalise: 10,000 devices, uniform | 240,000 (200,000 to 300,000) | 2.5 (2.0 to 3.0) " in lines[4]
+    )
+    assert lines[4].endswith(" | 140 |")
+    assert lines[5].startswith("| the shipped topology: 1,000,000 devices, zipf | ")
+    assert lines[5].endswith(" |  |  |  |  |  |  |"), "who took no part has nothing to show"
+
+
+def test_page_and_readme_get_their_tables_and_the_plot(stored: dict[str, Any], tmp_path: Path) -> None:
+    page, readme, plot = (tmp_path / name for name in ("page.md", "README.md", "plot.svg"))
+    for each in (page, readme):
+        each.write_text("<!-- peers: begin -->\nold\n<!-- peers: end -->\n")
+    report.into_docs(stored, page, readme, plot)
+    assert report.markdown(stored) in page.read_text()
+    assert "](images/plot.svg)" in page.read_text()
+    assert report.summary(stored) in readme.read_text()
+    assert "](docs/images/plot.svg)" in readme.read_text()
+    assert plot.read_text().startswith("<?xml")
+
+
 def test_the_command_writes_the_tables_and_a_plot(
     stored: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,18 +76,18 @@ def test_the_last_that_gave_a_tenth_more(rates: list[float], last: int) -> None:
     assert scale_report.last_that_gave({at: [figures(rate)] for at, rate in enumerate(rates, 1)}) == last
 
 
-def test_the_command_fills_a_page_and_draws_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stored, page = tmp_path / "figures.json", tmp_path / "page.md"
+def test_the_documentation_gets_tables_and_plot(tmp_path: Path) -> None:
+    page, plot = tmp_path / "page.md", tmp_path / "plot.svg"
+    page.write_text("<!-- scale: begin -->\nold\n<!-- scale: end -->\n")
+    scale_report.into_docs(report(), page, plot)
+    assert scale_report.markdown(report()) in page.read_text()
+    assert "](images/plot.svg)" in page.read_text()
+    assert plot.read_text().count("events/s by") >= 2
+
+
+def test_the_command_writes_the_tables_and_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = tmp_path / "figures.json"
     stored.write_text(json.dumps(report()))
-    page.write_text("before\n<!-- scale: begin; from x -->\nold\n<!-- scale: end -->\nafter\n")
-    scale_report.main([str(stored), "--into", str(page)])
-    text = page.read_text()
-    assert text.startswith("before\n<!-- scale: begin; from x -->\n\n1,000,000 readings")
-    assert text.endswith("<!-- scale: end -->\nafter\n")
-    assert "old" not in text
-    assert (tmp_path / "figures.svg").read_text().count("events/s by") >= 2
     scale_report.main([str(stored)])
-    assert capsys.readouterr().out.startswith("1,000,000 readings")
-    page.write_text("no marks")
-    with pytest.raises(SystemExit, match="no marks"):
-        scale_report.main([str(stored), "--into", str(page)])
+    assert capsys.readouterr().out == scale_report.markdown(report())
+    assert (tmp_path / "figures.svg").read_text().count("events/s by") >= 2

@@ -1,0 +1,23 @@
+"""Pages that show figures: each set of them between two marks, `<!-- NAME: begin … -->` and `<!-- NAME: end -->`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from benchmarks.process import ROOT
+
+README: Final = ROOT / "README.md"
+DOCS: Final = ROOT / "docs"
+IMAGES: Final = DOCS / "images"
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """In place of what stood between the marks of that name. Raises SystemExit for a page without them."""
+    begin, end = f"<!-- {re.escape(name)}: begin.*?-->\n", f"<!-- {re.escape(name)}: end -->"
+    marks = re.compile(f"({begin}).*?({end})", re.DOTALL)
+    changed, found = marks.subn(lambda around: f"{around[1]}\n{text.strip()}\n\n{around[2]}", page.read_text())
+    if not found:
+        raise SystemExit(f"{page} has no place for figures: <!-- {name}: begin --> … <!-- {name}: end -->")
+    page.write_text(changed)
