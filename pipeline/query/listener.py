@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import zlib
@@ -14,6 +15,8 @@ BACKLOG = 256
 # Below the ports that systems give to outgoing connections, and those that an embedded broker chooses from, so that a
 # worker finds its own free when it comes back.
 _FIRST_STEADY, _LAST_STEADY = 10_000, 20_000
+_STEADY_PORTS = 8
+"""Of one name: where another holds its first port, now and when the worker is back, it finds its second again."""
 
 
 class Listener:
@@ -43,17 +46,17 @@ class Listener:
 
     @classmethod
     def steady(cls, name: str, advertise: str | None = None) -> Listener:
-        """On loopback, at a port that follows from a worker's name; at any free one where that is taken.
+        """On loopback, at the first of a few ports that follow from a worker's name; at any free one if all are taken.
 
         Kafka's classic protocol keeps the client.id, and with it the address, that a static member joined with first:
         one that restarts elsewhere within its session is looked for where it was.
         """
         host, _ = split_address(LOOPBACK)
-        port = _FIRST_STEADY + zlib.crc32(name.encode()) % (_LAST_STEADY - _FIRST_STEADY)
-        try:
-            return cls(join_address(host, port), advertise)
-        except Misconfigured:
-            return cls(LOOPBACK, advertise)
+        for attempt in range(_STEADY_PORTS):
+            port = _FIRST_STEADY + zlib.crc32(f"{name}/{attempt}".encode()) % (_LAST_STEADY - _FIRST_STEADY)
+            with contextlib.suppress(Misconfigured):
+                return cls(join_address(host, port), advertise)
+        return cls(LOOPBACK, advertise)
 
     def close(self) -> None:
         self.socket.close()

@@ -190,6 +190,27 @@ def test_a_listener_takes_a_free_port_and_tells_it_before_anything_is_served() -
     listener.close()
 
 
+def test_a_name_gets_the_same_port_each_time_also_where_another_holds_its_first() -> None:
+    first, second, third = (Listener.steady("iot-aggregate-a1") for _ in range(3))
+    assert len({first.address, second.address, third.address}) == 3
+    second.close()
+    again = Listener.steady("iot-aggregate-a1")
+    assert again.address == second.address
+    for each in (first, third, again):
+        each.close()
+
+
+def test_where_all_of_a_names_ports_are_taken_any_free_one_will_do() -> None:
+    holders: list[Listener] = []
+    ports: list[int] = []
+    while not ports or 10_000 <= ports[-1] < 20_000:
+        holders.append(Listener.steady("iot-aggregate-a2"))
+        ports.append(int(holders[-1].address.rpartition(":")[2]))
+    assert 1 < len(ports) <= 9, "other programs may hold some of them"
+    for each in holders:
+        each.close()
+
+
 @pytest.mark.parametrize(
     ("bind", "advertise"),
     [
