@@ -62,6 +62,8 @@ _NO_LEADER = frozenset(
         KafkaError._NOENT,
     }
 )
+_MAX_HEARTBEAT_MS = 5_000
+"""Kafka's default with the `consumer` protocol, and the least that brokers allow unless they are told otherwise."""
 
 
 class KafkaAdmin:
@@ -215,7 +217,7 @@ class KafkaAdmin:
         """Set after which silence a member of this KIP-848 group counts as dead; also before the group exists."""
         settings = {
             "consumer.session.timeout.ms": session_timeout_ms,
-            "consumer.heartbeat.interval.ms": max(session_timeout_ms // 5, 200),
+            "consumer.heartbeat.interval.ms": min(max(session_timeout_ms // 5, 200), _MAX_HEARTBEAT_MS),
         }
         entries = [
             ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)

@@ -22,6 +22,8 @@ PATIENCE_FACTOR = 3.0
 """How many transaction time-outs a producer's call is repeated for before its outcome counts as unknown."""
 MAX_MESSAGE_BYTES = 2_097_152
 """What the topic of the dead letters takes: a refused message whole, and why."""
+MAX_HEARTBEAT_MS = 3_000
+"""Kafka's default. By a heartbeat a member hears that others join: after a long session it would hear too late."""
 MAX_POLL_INTERVAL_MS = 60_000
 """A loop that has not polled for this long loses its partitions. Restores run beside it, so nothing needs more."""
 
@@ -53,7 +55,7 @@ class KafkaLog:
             configuration |= {
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(settings.session_timeout_ms // 5, 100),
+                "heartbeat.interval.ms": min(max(settings.session_timeout_ms // 5, 100), MAX_HEARTBEAT_MS),
             }
         else:
             self._set_group_session(group)

@@ -56,7 +56,7 @@ DENIED = {
 }
 PARTITIONS = 2
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

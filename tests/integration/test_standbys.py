@@ -25,13 +25,13 @@ PARTITIONS = 2
 DEVICES = 1_000
 ROUNDS = 5
 TAIL_DEVICES = 10
-FOREVER_MS = 600_000
-"""Of a transaction that the test ends itself."""
+FOREVER_MS = 900_000
+"""Of a transaction that the test ends itself, and of a session that must not end before the test does."""
 ROUNDS_UNTIL_A_WINDOW_CLOSES = 6
 TAKEN_OVER = "standby taken over"
 TABLES = ("device-state", "device-windows", "origins")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
@@ -74,7 +74,7 @@ def test_a_partition_whose_standby_is_here_restores_only_the_tail(
 
 def test_a_standby_answers_where_the_question_allows_it_and_says_so(kafka: Kafka, prefix: str, tmp_path: Path) -> None:
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
-                 session_timeout_ms=120_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
+                 session_timeout_ms=FOREVER_MS, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
         workers = {worker: cluster.start("aggregate", worker) for worker in ("a0", "a1")}
         cluster.wait_until_shared("aggregate", *workers)
         cluster.send("readings", readings(DEVICES, ROUNDS))
@@ -99,7 +99,7 @@ def test_a_standby_answers_where_the_question_allows_it_and_says_so(kafka: Kafka
             absent = client.get("device-state", _stranger(), standby_ok=True)
             assert absent is not None
             assert (absent.absent, absent.meta.served_by) == (True, "standby")
-            problem = cluster.command("get", device)
+            problem = cluster.command("get", device, "--wait", "1")
             assert problem.returncode == 1, problem.stdout
             shown = cluster.command("get", device, "--standby")
             assert f"standby on {survivor}, partition 0" in shown.stdout, shown.stdout + shown.stderr
@@ -109,7 +109,7 @@ def test_lists_and_windows_come_from_standbys_too_and_say_so_of_each_partition(
     kafka: Kafka, prefix: str, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     with Cluster(kafka.bootstrap_servers, prefix, tmp_path, partitions=PARTITIONS, standby_replicas=1,
-                 session_timeout_ms=120_000, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
+                 session_timeout_ms=FOREVER_MS, transaction_timeout_ms=9_000) as cluster:  # fmt: skip
         workers = {worker: cluster.start("aggregate", worker) for worker in ("a0", "a1")}
         cluster.wait_until_shared("aggregate", *workers)
         cluster.send("readings", readings(DEVICES, ROUNDS_UNTIL_A_WINDOW_CLOSES))
@@ -174,7 +174,7 @@ def _assert_standbys_give_all(
 
 
 def _assert_commands_tell(cluster: Cluster, device: str, stands_in: str) -> None:
-    assert cluster.command("scan").returncode == 1
+    assert cluster.command("scan", "--wait", "1").returncode == 1
     told = f"standby on {stands_in}, partition 0"
     for command in (["scan", "--limit", "5"], ["windows", device], ["windows", device, "--open"]):
         shown = cluster.command(*command, "--standby")
