@@ -204,12 +204,18 @@ def test_listeners_come_and_go_while_commits_go_on() -> None:
                 changes.settled({"words": {b"other": b""}, "more": {b"key": b""}})
 
     threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(8)]
+
+    def each_heard_of_a_commit() -> bool:
+        for _ in range(20_000):
+            changes.settled({"words": {b"key": None}})
+        return all(heard)
+
     for thread in threads:
         thread.start()
-    for _ in range(20_000):
-        changes.settled({"words": {b"key": None}})
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert sum(heard) > 0
+    try:
+        eventually(each_heard_of_a_commit, "each listener has heard of a commit", pause_s=0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert changes._listeners == {}
