@@ -125,7 +125,6 @@ def test_a_reader_that_does_not_read_gets_the_latest_and_holds_nobody_up(two: Wo
     two.workers["a"].when_viewed = count
     host, _, port = two.servers["a"].address.partition(":")
     with socket.create_connection((host, int(port))) as reader:
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.sendall(f"GET /v1/words/{word}/stream HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         eventually(lambda: viewed > 0, "the stream is open")
         for number in range(1_000):
