@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # That run the tests between them. Tests mostly wait, for workers that start and sessions that end: twice as many as cores.
 TESTERS ?= 4
 
-.PHONY: help setup demo test faults simulate mutants bench docs lint format lock schemas clean
+.PHONY: help setup demo console test faults simulate mutants bench docs lint format lock schemas clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## the whole story in one terminal: kill a worker, wipe its disk, see the same state come back
 	@$(BIN)/statelog demo
+
+console: $(READY) ## the same to click at: a page that shows it live, with buttons that kill and wipe; until Ctrl-C
+	@$(BIN)/statelog demo --console
 
 test: $(READY) ## all tests, on a real Kafka and a real RocksDB
 	@$(BIN)/pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder
