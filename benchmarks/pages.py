@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,3 +22,8 @@ def put(page: Path, name: str, text: str) -> None:
     if not found:
         raise SystemExit(f"{page} has no place for figures: <!-- {name}: begin --> … <!-- {name}: end -->")
     page.write_text(changed)
+
+
+def markdown_table(lines: Iterable[Sequence[str]]) -> str:
+    """Of the cells of each line; the head and the rule below it are lines too."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks.figures import OURS, Place, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
 from benchmarks.figures import ratio as ratio_of
 from benchmarks.figures import spread as spread_of
-from benchmarks.pages import DOCS, IMAGES, README, put
+from benchmarks.pages import DOCS, IMAGES, README, markdown_table, put
 from benchmarks.plot import draw
 from benchmarks.workloads import WORKLOADS
 
@@ -142,7 +142,7 @@ def _spread(found: Spread | None, form: str, *, alone: bool = False) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(lines)
 
 
 def into_docs(report: Mapping[str, Any], page: Path = PAGE, readme: Path = README, plot: Path = PLOT) -> None:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.capacity import Cluster, Cost, capacity, cost_of
 from benchmarks.figures import OURS, Spread, per_million, rate
-from benchmarks.pages import DOCS, IMAGES, put
+from benchmarks.pages import DOCS, IMAGES, markdown_table, put
 from benchmarks.scale import RESULTS
 
 Run = Mapping[str, Any]
@@ -83,7 +83,7 @@ def _table(varied: str, line: Mapping[int, Sequence[Run]], cores: int) -> str:
                 f"{_busy(runs, cores):.0%}",
             ]
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return markdown_table(rows)
 
 
 def _busy(runs: Sequence[Run], cores: int) -> float:
@@ -128,7 +128,7 @@ def _clusters(cost: Cost) -> str:
         found = capacity(cost, Cluster(brokers, workers))
         limits = [f"{each:,.0f}" for each in (found.workers, found.broker_cpu, found.broker_network)]
         rows.append([str(brokers), str(workers), f"{found.events_s:,.0f}", found.bound_by, *limits])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return markdown_table(rows)
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:

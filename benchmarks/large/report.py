@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.large.plot import draw
-from benchmarks.pages import DOCS, IMAGES, put
+from benchmarks.pages import DOCS, IMAGES, markdown_table, put
 
 PAGE: Final = DOCS / "benchmarks.md"
 PLOT: Final = IMAGES / "large-state.svg"
@@ -94,7 +94,7 @@ def table(sizes: Sequence[Size]) -> str:
     head = ["", *(f"{size['devices']:,} devices" for size in sizes)]
     lines = [head, ["---"] + ["---:"] * len(sizes)]
     lines += [[name, *(of(size) for size in sizes)] for name, of in _rows(sizes)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(lines)
 
 
 def markdown(figures: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from pipeline.state.api import Position, Restoring, Store, StoreIdentity, StoreV
 from pipeline.state.digest import digest
 from pipeline.state.memory import MemoryStore, read_memory_checkpoint
 from pipeline.state.rocks import RocksStore, open_checkpoint
+from tests.support.threads import running
 from tests.support.waiting import eventually
 
 TABLES = ("counts", "names")
@@ -154,8 +155,6 @@ def test_readers_on_other_threads_see_whole_commits_only(store: Store) -> None:
                     torn.append((number, values))
 
     threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
     numbers = count(1)
 
     def written() -> bool:
@@ -163,13 +162,9 @@ def test_readers_on_other_threads_see_whole_commits_only(store: Store) -> None:
         put(store, number, counts=dict.fromkeys((b"a", b"b"), b"%d" % number), names={b"a": b"%d" % number})
         return number >= 400 and len(seen) > 10
 
-    try:
+    with running(threads, stop):
         # The pause: else the interpreter runs the writer alone.
         eventually(written, "the readers have met several commits", pause_s=0.0005)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
     assert torn == []
 
 

@@ -15,6 +15,7 @@ from pipeline.client import Client, Row, Unavailable
 from pipeline.query import stream
 from pipeline.runtime.changes import Changes
 from pipeline.runtime.view import PartitionState
+from tests.support.threads import running
 from tests.support.waiting import eventually
 from tests.support.web import http
 from tests.unit.query.test_look_up import problem, word_in
@@ -209,12 +210,6 @@ def test_listeners_come_and_go_while_commits_go_on() -> None:
             changes.settled({"words": {b"key": None}})
         return all(heard)
 
-    for thread in threads:
-        thread.start()
-    try:
+    with running(threads, stop):
         eventually(each_heard_of_a_commit, "each listener has heard of a commit", pause_s=0)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
     assert changes._listeners == {}
