@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.dataset import Source
 from benchmarks.peers.api import Job, Peer
 from benchmarks.process import PeerFailed, PeerProcess
-from benchmarks.reading import GroupWatch, log_bytes
+from benchmarks.reading import GroupWatch
 from benchmarks.workloads import Checker, Workload
 from pipeline.broker import EmbeddedBroker
+from pipeline.rehearsal.disk import topic_bytes
 
 _POLL_S = 0.02
 _SLOWEST = 100
@@ -140,5 +141,4 @@ def _pass(process: PeerProcess, peer: Peer, job: Job) -> tuple[int, float, float
 
 def written(ground: Ground, topics: Sequence[str]) -> int | None:
     """Bytes of these topics on the broker's disk; None where it cannot be seen."""
-    sizes = [log_bytes(ground.data_dir, topic) for topic in topics]
-    return None if ground.data_dir is None else sum(size or 0 for size in sizes)
+    return None if ground.data_dir is None else topic_bytes(ground.data_dir, topics)

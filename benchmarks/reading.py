@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer
@@ -89,16 +88,3 @@ class GroupWatch:
 
     def close(self) -> None:
         self._consumer.close()
-
-
-def log_bytes(data_dir: Path | None, topic: str) -> int | None:
-    """The size of a topic's segments on a broker of ours, as compressed as its producer has sent them."""
-    if data_dir is None:
-        return None
-    segments = [
-        segment
-        for directory in data_dir.rglob(f"{topic}-*")
-        if directory.name.removeprefix(f"{topic}-").isdigit()
-        for segment in directory.glob("*.log")
-    ]
-    return sum(segment.stat().st_size for segment in segments)

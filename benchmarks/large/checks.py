@@ -50,10 +50,6 @@ class Contents(NamedTuple):
     """By partition."""
 
 
-def disk_bytes(data_dir: Path) -> int:
-    return sum(path.stat().st_size for path in data_dir.rglob("*") if path.is_file())
-
-
 def digests(data_dir: Path) -> dict[int, str]:
     """Raises WrongState when a partition has no store."""
     with _views(data_dir) as views:

@@ -14,12 +14,12 @@ from benchmarks.large.checks import WrongState
 from benchmarks.large.readings import Fleet
 from benchmarks.large.streams_peer import Streams
 from benchmarks.large.workers import PATIENCE_S, Start, Told, Workers
-from benchmarks.measure import Ground, jobs_of
+from benchmarks.measure import Ground, jobs_of, written
 from benchmarks.peers.statelog import Statelog
 from benchmarks.process import PeerFailed, PeerProcess
-from benchmarks.reading import log_bytes
 from benchmarks.workloads import DEVICES
 from pipeline.log.feed import Feed
+from pipeline.rehearsal.disk import directory_bytes
 
 Stage = Callable[[str, int], AbstractContextManager[Told]]
 """Says what is done now, and of how many records."""
@@ -73,8 +73,7 @@ class Scenario:
                     self._warm_starts(workers)
                     self._ingest_and_kill(workers)
                     digests = self._check(workers)
-                    sizes = [log_bytes(self._where.data_dir, topic) for topic in peer.changelogs(job)]
-                    self.found.figures["changelog_bytes"] = sum(size or 0 for size in sizes) or None
+                    self.found.figures["changelog_bytes"] = written(self._where, peer.changelogs(job))
                     self._restores(workers, digests)
                 finally:
                     workers.leave()
@@ -153,7 +152,7 @@ class Scenario:
         with self._stage("check every device, and some against the oracle", 0):
             self.found.figures["rows"] = checks.check(workers.directory, self._fleet, self._sent)
             self.found.figures["sent"] = self._sent
-            self.found.figures["disk_bytes"] = checks.disk_bytes(workers.directory)
+            self.found.figures["disk_bytes"] = directory_bytes(workers.directory)
         with self._stage("digest of the stores", 0):
             return checks.digests(workers.directory)
 

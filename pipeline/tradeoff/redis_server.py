@@ -15,9 +15,9 @@ from pipeline.broker.config import HOST
 from pipeline.broker.ports import free_port
 from pipeline.broker.process import SupervisedProcess
 from pipeline.errors import PipelineError, Retryable
+from pipeline.rehearsal.disk import directory_bytes
 from pipeline.rehearsal.ground import Ground
 from pipeline.tradeoff.redis_rows import RedisRows
-from pipeline.tradeoff.sizes import directory_bytes
 
 START_S: Final = 60.0
 IMAGE: Final = "redis:7"

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from typing import Final
 
 from pipeline.errors import PipelineError
+from pipeline.rehearsal.disk import directory_bytes, topic_bytes
 from pipeline.rehearsal.ground import Cluster, Ground
 from pipeline.rehearsal.outcome import Outcome, committed
 from pipeline.rehearsal.telling import Telling
@@ -29,7 +30,6 @@ from pipeline.tradeoff.paced import Input
 from pipeline.tradeoff.places import Place
 from pipeline.tradeoff.questions import OfRedis, OfWorkers, Questions
 from pipeline.tradeoff.redis_server import Redis
-from pipeline.tradeoff.sizes import directory_bytes, topic_bytes
 from pipeline.tradeoff.steady import Steady
 from pipeline.tradeoff.stream import Stream
 from pipeline.tradeoff.watching import Watch
@@ -120,14 +120,19 @@ class Scenario:
         return at
 
     def _sizes(self) -> tuple[float | None, float | None, float | None]:
-        changelogs = [] if self._redis is not None else list(self._ground.topology.changelogs)
-        of_topics = topic_bytes(self._cluster, self._ground, changelogs) if changelogs else 0
-        of_stores: int | None = directory_bytes(self._seat.disk)
-        if self._redis is not None:
-            of_stores = self._redis.file_bytes()
+        of_topics = self._changelog_bytes()
+        of_stores = directory_bytes(self._seat.disk) if self._redis is None else self._redis.file_bytes()
         on_disk = None if of_topics is None or of_stores is None else (of_topics + of_stores) / 1e6
         store_mb = None if self._redis is None else self._redis.memory_bytes() / 1e6
         return self._seat.peak_rss_mb(), store_mb, on_disk
+
+    def _changelog_bytes(self) -> int | None:
+        """None on somebody else's cluster, whose disks are not seen."""
+        if self._redis is not None or not self._ground.topology.changelogs:
+            return 0
+        if self._cluster.broker is None:
+            return None
+        return topic_bytes(self._cluster.broker.data_dir, map(self._ground.full, self._ground.topology.changelogs))
 
     # ③ kill -9
 
