@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def description() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "memory_gb": f"{psutil.virtual_memory().total / 2**30:.0f}",
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": " ".join(sys.version.split()),
         "java": _java(),
         **{name: version(name) for name in ("statelog", "confluent-kafka", "rocksdict")},
     }

@@ -54,8 +54,9 @@ def _head(report: Mapping[str, Any]) -> str:
     less = f" Fewer for {', '.join(few)}, as the tables say." if few else ""
     return (
         f"{report['records']:,} records, interleaved rounds: {report['rounds']}, {machine['cores']} cores of "
-        f"{machine['processor']}, the broker on them too, {report['date'][:10]}.{less} Medians; least to most in "
-        f"brackets. Ratios are {OURS} to the peer, each of one round."
+        f"{machine['processor']}, the broker on them too, {report['date'][:10]}; Python {machine['python']}, "
+        f"{machine['java']}.{less} Medians; least to most in brackets. Ratios are {OURS} to the peer, each of one "
+        f"round."
     )
 
 
