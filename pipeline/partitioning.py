@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import iter_unpack
+
 GROW_HINT = (
     "a count never changes: give a new pipeline its own --prefix and count, replay telemetry into it, "
     "compare what `statelog scan` gives, switch the readers over"
@@ -21,10 +23,10 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     whole = length - length % 4
     digest = (_SEED ^ length) & _MASK
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _MASK
-        word ^= word >> _SHIFT
-        digest = digest * _MULTIPLIER & _MASK ^ word * _MULTIPLIER & _MASK
+    for (word,) in iter_unpack("<I", data[:whole]):
+        mixed = word * _MULTIPLIER & _MASK
+        mixed ^= mixed >> _SHIFT
+        digest = digest * _MULTIPLIER & _MASK ^ mixed * _MULTIPLIER & _MASK
     if whole < length:
         digest = (digest ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _MASK
     digest ^= digest >> 13

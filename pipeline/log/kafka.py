@@ -89,7 +89,9 @@ class KafkaLog:
             "partitioner": "murmur2_random",
             "compression.type": settings.compression,
             "message.max.bytes": MAX_MESSAGE_BYTES,
-            "linger.ms": 5,
+            # Nothing is seen before its commit, and a flush waits for nobody: so waiting costs no latency, and fewer,
+            # fuller batches halve what outputs cost the broker.
+            "linger.ms": 50,
             "batch.num.messages": 20_000,
             "queue.buffering.max.messages": 500_000,
             "queue.buffering.max.kbytes": 131_072,
