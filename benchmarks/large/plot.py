@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 Size = Mapping[str, Any]
 Line = tuple[str, Callable[[Size], float | None]]
@@ -77,6 +78,8 @@ def _panel(axis: Any, title: str, lines: Sequence[Line], sizes: Sequence[Size]) 
     axis.set_xscale("log")
     if title in _GROWING:
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_minor_formatter(NullFormatter())
     else:
         axis.set_ylim(bottom=0)
     axis.yaxis.set_major_formatter("{x:,.0f}" if axis.get_ylim()[1] > _FEW else "{x:g}")

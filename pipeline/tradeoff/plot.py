@@ -39,7 +39,7 @@ def draw(found: Sequence[Figures], path: Path) -> None:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "statelog", "font.family": "sans-serif"}):
         figure = Figure(figsize=(12, lines * 1.7 + 0.3), layout="constrained", facecolor="white")
         axes = figure.subplots(lines, _COLUMNS, squeeze=False).flat
-        for axis, (name, values) in zip(axes, panels, strict=False):
+        for (name, values), axis in zip(panels, axes, strict=False):  # in this order: none is taken for nothing
             _panel(axis, name, values)
         for unused in list(axes):
             unused.set_visible(False)
@@ -61,3 +61,4 @@ def _panel(axis: Any, name: str, values: dict[str, float]) -> None:
         axis.annotate(text, (value, row), (4, 0), textcoords="offset points", va="center", size=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)
+    axis.xaxis.set_major_formatter("{x:,g}")

@@ -68,6 +68,16 @@ def test_the_plot_has_a_panel_for_what_can_be_compared(tmp_path: Path, suffix: s
         assert "network bytes a question" in path.read_text()
 
 
+@pytest.mark.parametrize("found", [[ROCKS], [ROCKS, REDIS], [ROCKS, REDIS, LOG], [REDIS, LOG], [LOG]])
+def test_no_panel_of_a_plot_is_empty(tmp_path: Path, found: list[Figures]) -> None:
+    """However many there are: the last line of the grid is rarely full."""
+    path = tmp_path / "plot.svg"
+    draw(found, path)
+    text = path.read_text()
+    titles = [measure.name.strip() for measure in MEASURES if f">{measure.name.strip()}<" in text]
+    assert text.count('<g id="axes_') == len(titles) > 0
+
+
 @pytest.mark.parametrize("name", ["plot.txt", "plot", "nowhere/plot.svg"])
 def test_a_plot_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, name: str) -> None:
     with pytest.raises(Misconfigured):
