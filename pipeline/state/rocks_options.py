@@ -17,7 +17,9 @@ from rocksdict import (
 BLOCK_CACHE_BYTES = 64 << 20
 MEMTABLE_BYTES = 48 << 20
 _MEMTABLE_BYTES_EACH = 16 << 20
-_MEMTABLE_FILTER_PART = 0.1
+_MEMTABLE_FILTER_BYTES = 40 << 10
+"""Nine bits a row of a full memtable of devices. Each memtable has it from its beginning, idle ones too, and it counts
+as unflushed writes: of many stores, larger ones would fill up those alone."""
 _WAL_BYTES = 64 << 20
 _OPEN_FILES = 128
 
@@ -67,7 +69,7 @@ def store_options(*, create: bool) -> Options:
     options.set_write_buffer_manager(_shared_memtables())
     options.set_write_buffer_size(_MEMTABLE_BYTES_EACH)
     # Bloom filters for what is not flushed yet, too: most look-ups among many keys are for one that is not there.
-    options.set_memtable_prefix_bloom_ratio(_MEMTABLE_FILTER_PART)
+    options.set_memtable_prefix_bloom_ratio(_MEMTABLE_FILTER_BYTES / _MEMTABLE_BYTES_EACH)
     options.set_memtable_whole_key_filtering(True)
     options.set_arena_block_size(64 << 10)  # the default, 1 MB a memtable, is what idle tables of many stores hold
     options.set_max_total_wal_size(_WAL_BYTES)
