@@ -9,33 +9,26 @@ from pathlib import Path
 
 def directory_bytes(directory: Path) -> int:
     """Of all files below it."""
-    return sum(_sizes(path for paths in _walk(directory).values() for path in paths))
+    return sum(map(_size, _files(directory)))
 
 
 def topic_bytes(data_dir: Path, topics: Iterable[str]) -> int:
     """Of topics' segments below a broker's directory, as compressed as their producers have sent them."""
     wanted = frozenset(topics)
-    return sum(
-        _sizes(
-            path
-            for directory, paths in _walk(data_dir).items()
-            for path in paths
-            if path.suffix == ".log" and _topic_of(directory) in wanted
-        )
-    )
+    return sum(_size(path) for path in _files(data_dir) if path.suffix == ".log" and _topic_of(path.parent) in wanted)
 
 
-def _walk(directory: Path) -> dict[Path, list[Path]]:
+def _files(directory: Path) -> Iterator[Path]:
     # Not `Path.rglob`, which raises for a directory that goes while it looks.
-    return {Path(folder): [Path(folder, name) for name in names] for folder, _, names in os.walk(directory)}
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names)
 
 
-def _sizes(paths: Iterable[Path]) -> Iterator[int]:
-    for path in paths:
-        try:
-            yield path.stat().st_size
-        except FileNotFoundError:
-            continue
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _topic_of(directory: Path) -> str | None:
