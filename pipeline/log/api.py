@@ -124,7 +124,7 @@ class Sink(Protocol):
         headers: Headers,
         on_delivery: Callable[[Delivery], None],
     ) -> None:
-        """Queue a record a row, in their order, with the same headers; by the end of `flush` the last one reports."""
+        """Queue a record a row, in their order. The last one has the headers, and reports by the end of `flush`."""
         ...
 
     def flush(self) -> None:

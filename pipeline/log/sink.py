@@ -91,16 +91,15 @@ class KafkaSink:
         on_delivery: Callable[[Delivery], None],
     ) -> None:
         produce, topic, partition = self._producer.produce, to.topic, to.partition
-        listed = list(headers)
-        report: dict[str, Any] = {}
+        of_the_last: dict[str, Any] = {}
         left = len(rows)
         for key, value in rows.items():
             left -= 1
-            if not left:  # only the last one reports where it went: a report costs as much as the sending
-                report = {"on_delivery": self._report(on_delivery)}
+            if not left:  # a report costs as much as the sending, and so do headers
+                of_the_last = {"headers": list(headers), "on_delivery": self._report(on_delivery)}
             while True:
                 try:
-                    produce(topic, value, key, partition, headers=listed, **report)
+                    produce(topic, value, key, partition, **of_the_last)
                 except BufferError:
                     self._producer.poll(FULL_QUEUE_PAUSE_S)
                 except KafkaException as error:

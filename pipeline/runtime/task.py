@@ -22,7 +22,7 @@ from pipeline.runtime.tables import TaskTable
 from pipeline.state.api import Position, Store, WriteSet
 
 SOURCE_HEADER = "statelog-source"
-"""On every changelog record: the source position that it includes."""
+"""On the last record that a commit writes to a changelog: the source position that they include."""
 
 
 Operate = Callable[[Record], Output | Refusal | Sequence[Output] | None]

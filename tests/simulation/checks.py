@@ -41,9 +41,12 @@ def _assert_cut(where: str, partition: int, position: Position, changelogs: Mapp
     """P2 over all tables: they are as of one commit, the one that the source's position tells."""
     for table, records in changelogs.items():
         until = position.changelog_next.get(table, 0)
-        for each in records:
+        made_by = None
+        for each in reversed(records):
             if each.partition() == partition:
-                made_by = int(dict(each.headers() or ())[SOURCE_HEADER])
+                named = dict(each.headers() or ()).get(SOURCE_HEADER)  # by the last one of a commit
+                made_by = made_by if named is None else int(named)
+                assert made_by is not None, f"P2: {table}/{partition} ends within a commit"
                 inside = each.offset() < until
                 assert inside == (made_by <= position.source_next), (
                     f"P2: {where}/{partition} is torn at {table}/{until}"
