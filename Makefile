@@ -39,7 +39,7 @@ simulate: $(READY) ## ten thousand seeded schedules of crashes, pauses, rebalanc
 mutants: $(READY) ## plant each bug of the catalogue in a copy of the source: its test has to notice; MUTANTS="NAME…"
 	@nice -n 10 $(BIN)/python -m tests.mutants $(MUTANTS)
 
-bench: $(READY) ## all peers side by side, half an hour; BENCH="--records N --peers NAME …" asks for less
+bench: $(READY) ## all peers side by side, three quarters of an hour; BENCH="--records N --peers NAME …" asks for less
 	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
 docs: $(READY) ## the documentation as a site, in build/docs; a link that leads nowhere fails it

@@ -10,6 +10,7 @@ from operator import methodcaller
 
 import structlog
 
+from operators.topology import AggregateStage
 from pipeline.errors import (
     Fenced,
     OutcomeUnknown,
@@ -34,8 +35,8 @@ from pipeline.settings import Settings
 
 IDLE_POLL_S = 0.1
 BEHIND_FACTOR = 10
-"""A worker that is behind may take so many commit intervals for a transaction: its readings wait for their turn anyway,
-and a row that changes twice between two commits is written once."""
+"""A worker with tables that is behind may take so many commit intervals for a transaction: its readings wait for their
+turn anyway, and a row that changes twice between two commits is written once. One without tables would gain nothing."""
 CONFIRM_PAUSE_S = 0.1
 """Between two attempts at the group's word."""
 SEAT_TAKEN_AGAIN = 1.0
@@ -72,6 +73,9 @@ class Worker:
         """
         self._settings = settings
         self._identity = identity
+        self._commit_grace_s = 0.0
+        if isinstance(identity.stage, AggregateStage):
+            self._commit_grace_s = (BEHIND_FACTOR - 1) * settings.commit_interval_ms / 1000
         self._log = log
         self._tasks = tasks
         self._metrics = metrics
@@ -183,8 +187,7 @@ class Worker:
 
     def _commit_is_due(self, *, behind: bool) -> bool:
         late_s = self._clock.monotonic() - self._commit_at
-        grace_s = (BEHIND_FACTOR - 1) * self._settings.commit_interval_ms / 1000 if behind else 0.0
-        return self._folded >= self._settings.commit_records or late_s >= grace_s
+        return self._folded >= self._settings.commit_records or late_s >= (self._commit_grace_s if behind else 0.0)
 
     def _process(self, messages: Sequence[Message]) -> None:
         assert self._sink is not None and self._outbox is not None  # noqa: S101, PT018 - `round` renews a lost sink

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from operators.iot import topology
@@ -9,7 +11,10 @@ from pipeline.errors import RefusalLimit
 from pipeline.log.api import TopicPartition
 from pipeline.runtime.crash import CrashPoint
 from pipeline.runtime.metadata import CommittedMetadata
+from pipeline.runtime.worker import BEHIND_FACTOR
+from pipeline.telemetry.generator import Plan, Telemetry
 from pipeline.testing import TopologyDriver
+from pipeline.testing.clock import TICK_S
 from pipeline.testing.process import Process
 from tests.simulation.world import STAGE, AggregateWorld
 from tests.support.readings import readings
@@ -17,6 +22,8 @@ from tests.support.readings import readings
 DEVICES, ROUNDS = 20, 12
 ENOUGH = 200
 """Steps in which everything is done several times over."""
+STEP_S = 3 * TICK_S
+"""A step of a worker: its loop, its restores and its standbys."""
 
 
 def assert_state_is_a_plain_fold(world: AggregateWorld, records: int) -> None:
@@ -24,6 +31,35 @@ def assert_state_is_a_plain_fold(world: AggregateWorld, records: int) -> None:
     assert sum(world.committed().values()) == records
     for partition in range(world.partitions):
         assert world.digest_of_changelogs(partition) == world.digest_of_a_plain_fold(partition)
+
+
+@pytest.mark.parametrize(("stage", "intervals"), [("transform", 1), ("aggregate", BEHIND_FACTOR)])
+def test_who_is_behind_takes_longer_for_a_commit_where_rows_are_saved_by_it(stage: str, intervals: int) -> None:
+    interval_s = 0.1
+    world = AggregateWorld(poll_records=2, commit_records=1_000_000, commit_interval_ms=100)
+    fed = next(iter(Telemetry(Plan(devices=400)))).messages if stage == "transform" else list(readings(100, 10))
+    world.cluster.feed(world.topology.stage(stage).source, fed)
+    commits: list[float] = []
+
+    def note(_process: Process, point: CrashPoint) -> None:
+        if point is CrashPoint.COMMITTED:
+            commits.append(world.clock.monotonic())
+
+    world.reached = note
+    world.start(stage, "w0")
+    world.run(ENOUGH)
+    between = [after - before for before, after in pairwise(commits)]
+    assert len(between) > 1, "it has to be behind for some commits"
+    assert all(intervals * interval_s <= each <= intervals * interval_s + 4 * STEP_S for each in between), between
+    world.run(3 * ENOUGH)
+    commits.clear()
+    idle = world.clock.monotonic()
+    world.run(5)
+    assert not commits, "all is done"
+    world.cluster.feed(world.topology.stage(stage).source, fed[-1:])
+    world.run(ENOUGH)
+    assert len(commits) == 1, "one that keeps up commits after an interval"
+    assert commits[0] - idle <= interval_s + 9 * STEP_S
 
 
 def test_a_commit_says_how_far_its_source_and_its_changelogs_reach() -> None:
