@@ -56,7 +56,7 @@ def _rows(sizes: Sequence[Size]) -> list[Row]:
         _figure("changelogs on the broker's disk, MB", "changelog_bytes", 1e6),
         *_restore_rows(OURS[0]),
         *_restore_rows(OURS[1]),
-        *_restore_rows(STREAMS)[:2],
+        *_restore_rows(STREAMS)[:-1],
         *_start_rows("stopped", "a clean stop"),
         *_start_rows("killed", "kill -9 at work"),
     ]
@@ -78,6 +78,7 @@ def _restore_rows(who: str) -> list[Row]:
     return [
         (f"restore, records/s: {who}", lambda size: _spread(restore_rates(size, who), "{:,.0f}")),
         ("… seconds", lambda size: _spread(restored(size, who, "seconds"), "{:.1f}")),
+        ("… seconds, since the process began", lambda size: _spread(restored(size, who, "since_start_s"), "{:.1f}")),
         ("… times the rate of Kafka Streams", lambda size: _spread(restore_ratios(size, who), "{:.2f}")),
     ]
 

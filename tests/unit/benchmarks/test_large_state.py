@@ -83,6 +83,7 @@ def test_the_table_has_ratios_of_each_round_and_the_slowest_start() -> None:
     assert "| … beside 10,000 devices | 1.00 | 0.25 |" in rows
     assert "| restore, records/s: statelog, 2 workers | 750,000 (500,000 to 1,000,000) |" in "\n".join(rows)
     assert rows.count("| … times the rate of Kafka Streams | 1.50 (1.00 to 2.00) | 1.50 (1.00 to 2.00) |") == 1
+    assert rows.count("| … seconds, since the process began | 4.0 | 4.0 |") == 3
     assert "| s to active, warm disk, after kill -9 at work | 2.50 | 2.50 |" in rows
     assert "| changelogs on the broker's disk, MB | n/a | n/a |" in rows
 
