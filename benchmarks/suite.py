@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks import latency
 from benchmarks.dataset import Dataset
 from benchmarks.machine import description
-from benchmarks.measure import Ground, WrongResult, run
+from benchmarks.measure import Figures, Ground, WrongResult, run
 from benchmarks.peers.api import Peer, Unavailable
 from benchmarks.peers.registry import DEFAULT, PEERS, SLOW, VARIANTS
 from benchmarks.process import PeerFailed
@@ -84,11 +84,9 @@ class Suite:
         """Work that does not count: the broker is a JVM too, and who comes first would pay for its compilation."""
         for peer in self._peers:
             if peer.name in cell.peers and peer.share == 1:
-                with self._say.status(f"warming the broker · {peer.name}"):
-                    dataset, checker = self._dataset(Stream(cell.devices, cell.keys, self._records_of(peer, cell)))
-                    # Who fails says so in a round that counts.
-                    with suppress(WrongResult, PeerFailed):
-                        run(peer, cell.work, dataset.source(cell.work.source), checker, self._ground)
+                # Who fails says so in a round that counts.
+                with self._say.status(f"warming the broker · {peer.name}"), suppress(WrongResult, PeerFailed):
+                    self._work(cell, peer)
 
     def measure(self, cells: Sequence[Cell], rounds: int) -> None:
         """Cells of one stream stand together, so that its topics are there only as long as they are read."""
@@ -106,12 +104,10 @@ class Suite:
             self._datasets.clear()
 
     def _run(self, cell: Cell, peer: Peer, number: int, rounds: int) -> None:
-        records = self._records_of(peer, cell)
         where = f"round {number + 1}/{rounds} · {cell} · {peer.name}"
         with self._say.status(where):
-            dataset, checker = self._dataset(Stream(cell.devices, cell.keys, records))
             try:
-                passes = run(peer, cell.work, dataset.source(cell.work.source), checker, self._ground)
+                passes = self._work(cell, peer)
             except (WrongResult, PeerFailed) as error:
                 self.failures.append(f"{where}: {error}")
                 self._say.print(f"{where}: [red]failed[/]", highlight=False)
@@ -136,6 +132,11 @@ class Suite:
                 f"{figures.cpu_s / figures.records * 1e6:.2f} CPU s a million",
                 highlight=False,
             )
+
+    def _work(self, cell: Cell, peer: Peer) -> list[Figures]:
+        """Of each pass. Raises WrongResult, PeerFailed."""
+        dataset, checker = self._dataset(Stream(cell.devices, cell.keys, self._records_of(peer, cell)))
+        return run(peer, cell.work, dataset.source(cell.work.source), checker, self._ground)
 
     def _records_of(self, peer: Peer, cell: Cell) -> int:
         """Twice as many for a million devices, or most of them would be met only once."""

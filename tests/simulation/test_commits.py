@@ -36,7 +36,7 @@ def assert_state_is_a_plain_fold(world: AggregateWorld, records: int) -> None:
 @pytest.mark.parametrize(("stage", "intervals"), [("transform", 1), ("aggregate", BEHIND_FACTOR)])
 def test_who_is_behind_takes_longer_for_a_commit_where_rows_are_saved_by_it(stage: str, intervals: int) -> None:
     interval_s = 0.1
-    world = AggregateWorld(poll_records=2, commit_records=1_000_000, commit_interval_ms=100)
+    world = AggregateWorld(poll_records=2, commit_records=1_000_000, commit_interval_ms=int(interval_s * 1000))
     fed = next(iter(Telemetry(Plan(devices=400)))).messages if stage == "transform" else list(readings(100, 10))
     world.cluster.feed(world.topology.stage(stage).source, fed)
     commits: list[float] = []

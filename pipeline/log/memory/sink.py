@@ -112,11 +112,10 @@ class MemorySink:
             self._reported = self._reported or missing("unknown topic or partition", topic=to.topic)
             self._break(TransactionAborted("1 message(s) failed delivery", topic=to.topic))
             return
+        listed = list(headers) or None
         offset = None
-        left = len(rows)
-        for key, value in rows.items():
-            left -= 1
-            offset = self._append(log, key, value, 0, None if left else list(headers) or None)
+        for number, (key, value) in enumerate(rows.items(), 1):
+            offset = self._append(log, key, value, 0, listed if number == len(rows) else None)
         if offset is not None:
             self._reports.append((on_delivery, Delivery(to.topic, to.partition, offset)))
         else:
