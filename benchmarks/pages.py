@@ -14,6 +14,14 @@ DOCS: Final = ROOT / "docs"
 IMAGES: Final = DOCS / "images"
 
 
+def newest(directory: Path, pattern: str, command: str) -> Path:
+    """The latest file of figures, by its name. Raises SystemExit when there is none."""
+    found = sorted(directory.glob(pattern))
+    if not found:
+        raise SystemExit(f"no results yet: `{command}` makes some")
+    return found[-1]
+
+
 def put(page: Path, name: str, text: str) -> None:
     """In place of what stood between the marks of that name. Raises SystemExit for a page without them."""
     begin, end = f"<!-- {re.escape(name)}: begin.*?-->\n", f"<!-- {re.escape(name)}: end -->"

@@ -19,21 +19,13 @@ from typing import Any, Final
 from benchmarks.figures import OURS, Place, Run, Spread, grouped, per_event, per_million, rate, rate_of_a_core
 from benchmarks.figures import ratio as ratio_of
 from benchmarks.figures import spread as spread_of
-from benchmarks.pages import DOCS, IMAGES, README, markdown_table, put
+from benchmarks.pages import DOCS, IMAGES, README, markdown_table, newest, put
 from benchmarks.plot import draw
 from benchmarks.workloads import WORKLOADS
 
 RESULTS: Final = Path(__file__).parent / "results"
 PAGE: Final = DOCS / "benchmarks.md"
 PLOT: Final = IMAGES / "peers.svg"
-
-
-def newest() -> Path:
-    """Raises SystemExit when there is none."""
-    found = sorted(RESULTS.glob("[0-9]*.json"))
-    if not found:
-        raise SystemExit("no results yet: `make bench` makes some")
-    return found[-1]
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -160,7 +152,7 @@ def main(command: Sequence[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--docs", action="store_true", help="write tables and plot into the documentation")
     arguments = parser.parse_args(command)
-    path = arguments.file or newest()
+    path = arguments.file or newest(RESULTS, "[0-9]*.json", "make bench")
     report = json.loads(path.read_text())
     if arguments.docs:
         into_docs(report)

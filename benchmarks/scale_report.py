@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.capacity import Cluster, Cost, capacity, cost_of
 from benchmarks.figures import OURS, Spread, per_million, rate
-from benchmarks.pages import DOCS, IMAGES, markdown_table, put
+from benchmarks.pages import DOCS, IMAGES, markdown_table, newest, put
 from benchmarks.scale import RESULTS
 
 Run = Mapping[str, Any]
@@ -166,21 +166,13 @@ def into_docs(report: Mapping[str, Any], page: Path = PAGE, plot: Path = PLOT) -
     draw(report, plot)
 
 
-def newest() -> Path:
-    """Raises SystemExit when there is none."""
-    found = sorted(RESULTS.glob("*.json"))
-    if not found:
-        raise SystemExit("no results yet: `python -m benchmarks.scale` makes some")
-    return found[-1]
-
-
 def main(command: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--docs", action="store_true", help="write tables and plot into the documentation")
     arguments = parser.parse_args(command)
-    path = arguments.file or newest()
+    path = arguments.file or newest(RESULTS, "*.json", "python -m benchmarks.scale")
     report = json.loads(path.read_text())
     if arguments.docs:
         into_docs(report)
